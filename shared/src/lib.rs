@@ -1,1 +1,12 @@
-//! shared
+//! What the scanner and the rotator agree on.
+//!
+//! The two programs never share a privilege; they exchange plain data, and its types live here. A [`secret`] is
+//! held so that it cannot be printed; a [`fingerprint`] names it without revealing it. The scanner reports
+//! [`finding`]s, a ledger of [`coverage`] and a [`verdict`]. Every program ends with an [`exit`] code.
+
+pub mod coverage;
+pub mod exit;
+pub mod finding;
+pub mod fingerprint;
+pub mod secret;
+pub mod verdict;

@@ -1,0 +1,250 @@
+//! What the scanner reports. JSON version 1; a finding never holds the bytes of a secret.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::coverage::Coverage;
+use crate::fingerprint::{Fingerprint, KeyId};
+
+/// The version of the JSON report that this code writes, and the only one that it reads.
+pub const REPORT_VERSION: u32 = 1;
+
+/// The name of a rule: lower-case words with hyphens, never reused for another format.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct RuleId(pub String);
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Harm, if the secret is valid. The state of a location never lowers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Little to gain from it alone.
+    Low,
+    /// Access to a part.
+    Medium,
+    /// Access to an account's data.
+    High,
+    /// Access to an account, a cloud, a signing key.
+    Critical,
+}
+
+impl Severity {
+    /// The word of the reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Belief that the finding is a secret, from weakest to strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// An assignment with enough randomness.
+    Guessed,
+    /// A provider's format.
+    Shaped,
+    /// A checksum or an inner structure holds.
+    Checked,
+    /// Equals a live secret of the store.
+    Known,
+}
+
+impl Confidence {
+    /// The word of the reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Guessed => "guessed",
+            Self::Shaped => "shaped",
+            Self::Checked => "checked",
+            Self::Known => "known",
+        }
+    }
+}
+
+/// What the policy makes of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Stops the deploy.
+    Block,
+    /// Is shown and lets the deploy pass.
+    Report,
+    /// Was accepted by a person, with a reason and an expiry.
+    Suppressed,
+}
+
+/// Whether a file of a layer can be seen in the running container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// There, in the tree or in the image's final file system.
+    Visible,
+    /// A later layer deletes it; anyone who pulls the image still has it.
+    Deleted,
+    /// A later layer, or a later entry of the same layer, replaces it; anyone who pulls the image still has it.
+    Overwritten,
+    /// In the image's configuration: environment, labels, history.
+    Config,
+    /// In a blob that no manifest names.
+    Orphan,
+}
+
+impl State {
+    /// The word of the reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Visible => "visible",
+            Self::Deleted => "deleted",
+            Self::Overwritten => "overwritten",
+            Self::Config => "config",
+            Self::Orphan => "orphan",
+        }
+    }
+}
+
+/// The image that a location belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Image {
+    /// `sha256:…` of the manifest; of the configuration where an archive has no manifest of its own.
+    pub digest: String,
+    /// Names and tags that the archive gives the image.
+    pub tags: Vec<String>,
+    /// `os/architecture[/variant]`, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+}
+
+/// The layer that a location belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Layer {
+    /// From 0, the lowest layer.
+    pub index: usize,
+    /// `sha256:…` of the blob as it is stored.
+    pub digest: String,
+    /// `sha256:…` of the uncompressed layer, from the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diff_id: Option<String>,
+    /// The history line that made the layer, redacted: build arguments hold secrets too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+}
+
+/// One place of a secret. Lines and columns count from 1, in code points; bytes from 0, half-open, in the
+/// outermost file entry, covering the encoded text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Location {
+    /// The target as the user named it.
+    pub target: String,
+    /// The image, for targets that are images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// The layer, for files of images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Layer>,
+    /// The outer file, without a leading `./` or `/`; bytes that are not UTF-8 are percent-encoded. In the
+    /// configuration of an image: `config:Env[3]`.
+    pub path: String,
+    /// Members of nested archives, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<String>,
+    /// The line in the innermost member.
+    pub line: u64,
+    /// The column, in code points.
+    pub column: u64,
+    /// The first byte, in the outermost file entry.
+    pub byte_start: u64,
+    /// One past the last byte.
+    pub byte_end: u64,
+    /// What was decoded to see it, outermost first: `base64`, `utf-16le`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decoded: Vec<String>,
+    /// Whether the running container sees it.
+    pub state: State,
+    /// The layer that deletes or overwrites it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden_by: Option<String>,
+    /// Comes from the base image that the user named.
+    #[serde(default)]
+    pub inherited: bool,
+}
+
+/// One secret under one rule, with every place where it lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// A hash of rule, path, decode chain and ordinal: names the finding in a report, never suppresses it.
+    pub id: String,
+    /// The keyed name of the secret.
+    pub fingerprint: Fingerprint,
+    /// The rule that matched.
+    pub rule: RuleId,
+    /// What kind of credential it is, as `provider/kind`.
+    pub credential: String,
+    /// Harm, if valid.
+    pub severity: Severity,
+    /// Belief.
+    pub confidence: Confidence,
+    /// What the policy makes of it.
+    pub action: Action,
+    /// One sentence: why this is reported, and what the policy says.
+    pub why: String,
+    /// The format's public prefix and the length, never more.
+    pub preview: String,
+    /// Every place, in the order of layers and paths.
+    pub locations: Vec<Location>,
+}
+
+/// The verdict as reports write it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VerdictReport {
+    /// `pass`, `block` or `incomplete`.
+    pub status: String,
+    /// Findings that block.
+    pub blocking: usize,
+    /// Parts that were not seen.
+    pub skipped: u64,
+}
+
+/// The program that wrote a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// `keyturn-scanner`.
+    pub name: String,
+    /// The version of the program.
+    pub version: String,
+    /// A hash over all effective rules: two runs with the same hash looked for the same things.
+    pub rules: String,
+}
+
+/// A whole report, JSON version 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// [`REPORT_VERSION`].
+    pub version: u32,
+    /// The program.
+    pub tool: Tool,
+    /// The key under which fingerprints were made.
+    pub key_id: KeyId,
+    /// Whether the next run has the same key, so that fingerprints can be compared.
+    pub stable: bool,
+    /// The targets as the user named them.
+    pub targets: Vec<String>,
+    /// The decision.
+    pub verdict: VerdictReport,
+    /// What was seen.
+    pub coverage: Coverage,
+    /// What was found, by severity and place.
+    pub findings: Vec<Finding>,
+}
