@@ -10,3 +10,6 @@ pub mod finding;
 pub mod fingerprint;
 pub mod secret;
 pub mod verdict;
+
+#[cfg(feature = "testkit")]
+pub mod testkit;

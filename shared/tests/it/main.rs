@@ -1,0 +1,3 @@
+//! Tests of `shared` against the real world.
+#[cfg(feature = "testkit")]
+mod testkit;
