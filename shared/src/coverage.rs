@@ -110,6 +110,21 @@ pub enum Excluded {
     Attestation,
 }
 
+impl Excluded {
+    /// The word of the reports and of `allow_skip` in a policy.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Fifo => "fifo",
+            Self::Device => "device",
+            Self::Socket => "socket",
+            Self::Symlink => "symlink",
+            Self::GitFolder => "git-folder",
+            Self::SameInode => "same-inode",
+            Self::Attestation => "attestation",
+        }
+    }
+}
+
 /// Why the inside of something could not be opened; its raw bytes were searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -122,6 +137,18 @@ pub enum Opaque {
     Unsupported,
     /// Needs random access inside a stream, beyond the memory or spill limit.
     NeedsSeek,
+}
+
+impl Opaque {
+    /// The word of the reports and of `allow_skip` in a policy.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Encrypted => "encrypted",
+            Self::Corrupt => "corrupt",
+            Self::Unsupported => "unsupported",
+            Self::NeedsSeek => "needs-seek",
+        }
+    }
 }
 
 /// Why something was not read.
@@ -150,11 +177,41 @@ pub enum Skipped {
     OutsideRoot,
     /// The target holds nothing.
     Empty,
+    /// A person stopped the run.
+    Interrupted,
+}
+
+impl Skipped {
+    /// The word of the reports and of `allow_skip` in a policy.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Truncated => "truncated",
+            Self::Corrupt => "corrupt",
+            Self::DigestMismatch => "digest-mismatch",
+            Self::MissingLayer => "missing-layer",
+            Self::ForeignLayer => "foreign-layer",
+            Self::Unsupported => "unsupported",
+            Self::Limit => "limit",
+            Self::ChangedWhileRead => "changed-while-read",
+            Self::OutsideRoot => "outside-root",
+            Self::Empty => "empty",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Coverage, LISTED_MAX, Skipped};
+    use super::{Coverage, LISTED_MAX, Opaque, Skipped};
+
+    #[test]
+    fn the_words_are_those_of_the_json() {
+        for reason in [Skipped::ChangedWhileRead, Skipped::Interrupted] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.word());
+        }
+        assert_eq!(serde_json::to_value(Opaque::NeedsSeek).unwrap(), Opaque::NeedsSeek.word());
+    }
 
     #[test]
     fn a_million_skips_are_counted_but_not_kept() {

@@ -164,6 +164,9 @@ pub struct Location {
     pub line: u64,
     /// The column, in code points.
     pub column: u64,
+    /// The column in UTF-16 code units, which SARIF and editors count; absent where it is the same number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column_utf16: Option<u64>,
     /// The first byte, in the outermost file entry.
     pub byte_start: u64,
     /// One past the last byte.
@@ -204,6 +207,16 @@ pub struct Finding {
     pub preview: String,
     /// Every place, in the order of layers and paths.
     pub locations: Vec<Location>,
+    /// Places beyond those that are listed: a file that repeats one secret a million times is one line of a
+    /// report, not a million.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub locations_omitted: u64,
+}
+
+/// Keeps a count that says nothing out of the report.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The verdict as reports write it.
@@ -213,8 +226,11 @@ pub struct VerdictReport {
     pub status: String,
     /// Findings that block.
     pub blocking: usize,
-    /// Parts that were not seen.
+    /// Parts that were not seen and that no policy allows.
     pub skipped: u64,
+    /// Parts that were not seen, and that the policy allows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped_allowed: u64,
 }
 
 /// The program that wrote a report.
@@ -245,6 +261,9 @@ pub struct Report {
     pub verdict: VerdictReport,
     /// What was seen.
     pub coverage: Coverage,
+    /// What a person should know besides: a suppression that has expired or matches nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
     /// What was found, by severity and place.
     pub findings: Vec<Finding>,
 }
