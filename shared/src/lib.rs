@@ -8,6 +8,7 @@ pub mod coverage;
 pub mod exit;
 pub mod finding;
 pub mod fingerprint;
+pub mod journal;
 pub mod secret;
 pub mod verdict;
 
