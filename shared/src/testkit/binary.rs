@@ -7,11 +7,18 @@ use std::path::{Path, PathBuf};
 
 /// A program that a fixture needs and that this machine lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no `{program}` in {cache}/bin or on PATH: run `make install`, which brings {from}")]
+#[error("no {program} in {cache}/bin or on PATH: run `make install`, which brings {from}")]
 pub struct Missing {
     program: String,
     cache: String,
     from: &'static str,
+}
+
+impl Missing {
+    /// `from` says what brings the program.
+    pub fn new(program: &str, from: &'static str) -> Self {
+        Self { program: program.to_owned(), cache: cache().display().to_string(), from }
+    }
 }
 
 /// Folders where Debian puts servers and that a user's PATH seldom has.
@@ -27,8 +34,8 @@ pub fn find(program: &str, from: &'static str) -> Result<PathBuf, Missing> {
         .chain(env::split_paths(&path))
         .chain(SYSTEM.iter().map(PathBuf::from))
         .chain(postgres_folders());
-    let missing = || Missing { program: program.to_owned(), cache: cache().display().to_string(), from };
-    folders.map(|folder| folder.join(program)).find(|file| is_program(file)).ok_or_else(missing)
+    let mut files = folders.map(|folder| folder.join(program));
+    files.find(|file| is_program(file)).ok_or_else(|| Missing::new(program, from))
 }
 
 /// The fixture if its server is on this machine. If not, says so in one line and returns `None`, so that the

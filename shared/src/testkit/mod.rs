@@ -38,6 +38,7 @@ mod kube;
 mod openbao;
 mod pki;
 mod port;
+mod postgres;
 mod process;
 
 pub use binary::{Missing, find, required};
@@ -47,4 +48,5 @@ pub use kube::{Kube, OpenBaoRole};
 pub use openbao::OpenBao;
 pub use pki::{Authority, Issued};
 pub use port::Port;
+pub use postgres::Postgres;
 pub use process::{Launch, Server};

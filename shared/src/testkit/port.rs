@@ -20,7 +20,8 @@ impl Port {
     /// The next port that nobody holds.
     pub fn free() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
-        let folder = std::env::temp_dir().join("keyturn-ports");
+        let user = rustix::process::getuid().as_raw();
+        let folder = std::env::temp_dir().join(format!("keyturn-ports-{user}"));
         std::fs::create_dir_all(&folder).expect("make the folder of port locks");
         let start = std::process::id() as u16;
         for _ in FIRST..LAST {

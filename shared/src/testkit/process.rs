@@ -36,7 +36,8 @@ pub struct Launch {
     pub folder: PathBuf,
     /// User and group to run as, for servers that refuse to run as root.
     pub user: Option<(u32, u32)>,
-    /// Sent on drop before the kill, to servers that leave something behind (shared memory) if just killed.
+    /// Sent before the kill, to servers that leave something behind (shared memory, children) if just killed;
+    /// one that makes the server end at once, as in a crash.
     pub goodbye: Option<Signal>,
 }
 
@@ -72,7 +73,7 @@ impl Server {
                     continue;
                 }
             };
-            panic!("{} {why}; the end of {}:\n{}", self.launch.name, self.log.display(), self.log_end());
+            panic!("{} {why}; the end of {}:\n{}", self.launch.name, self.log.display(), end_of(&self.log));
         }
     }
 
@@ -95,8 +96,20 @@ impl Server {
 
     /// Kills it and its children. Again is no error.
     pub fn kill(&mut self) {
+        // A reaped server's number may belong to somebody else by now.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        if let Some(goodbye) = self.launch.goodbye {
+            self.resume();
+            self.signal(goodbye);
+            let start = Instant::now();
+            while start.elapsed() < GOODBYE && matches!(self.child.try_wait(), Ok(None)) {
+                std::thread::sleep(PAUSE);
+            }
+        }
         self.signal(Signal::KILL);
-        self.child.wait().expect("wait for a killed server");
+        let _ = self.child.wait();
     }
 
     /// Stops it where it stands: connections are accepted by the kernel, and nobody answers.
@@ -115,38 +128,27 @@ impl Server {
             let _ = kill_process_group(group, signal);
         }
     }
-
-    fn log_end(&self) -> String {
-        let mut text = Vec::new();
-        if let Ok(mut file) = File::open(&self.log) {
-            let length = file.metadata().map_or(0, |found| found.len());
-            let _ = file.seek(SeekFrom::Start(length.saturating_sub(LOG_SHOWN_BYTES)));
-            let _ = file.read_to_end(&mut text);
-        }
-        String::from_utf8_lossy(&text).into_owned()
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A reaped server's number may belong to somebody else by now.
-        if !matches!(self.child.try_wait(), Ok(None)) {
-            return;
-        }
-        if let Some(goodbye) = self.launch.goodbye {
-            self.resume();
-            self.signal(goodbye);
-            let start = Instant::now();
-            while start.elapsed() < GOODBYE && matches!(self.child.try_wait(), Ok(None)) {
-                std::thread::sleep(PAUSE);
-            }
-        }
-        self.signal(Signal::KILL);
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
 impl Launch {
+    /// Runs a program that ends by itself.
+    ///
+    /// # Panics
+    /// When it fails; the message has its output.
+    #[track_caller]
+    pub fn run(&self) {
+        let log = self.folder.join(format!("{}.log", self.name));
+        let output = File::create(&log).expect("make a program's log");
+        let status = self.command(output).status().expect("start a program through setpriv (util-linux)");
+        assert!(status.success(), "{} ended with {status}:\n{}", self.name, end_of(&log));
+    }
+
     fn command(&self, output: File) -> Command {
         let mut command = Command::new("setpriv");
         if let Some((user, group)) = self.user {
@@ -184,4 +186,14 @@ fn spawn(command: Command) -> Child {
         .recv()
         .expect("the thread that starts servers")
         .expect("start a server through setpriv (util-linux)")
+}
+
+fn end_of(log: &Path) -> String {
+    let mut text = Vec::new();
+    if let Ok(mut file) = File::open(log) {
+        let length = file.metadata().map_or(0, |found| found.len());
+        let _ = file.seek(SeekFrom::Start(length.saturating_sub(LOG_SHOWN_BYTES)));
+        let _ = file.read_to_end(&mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }

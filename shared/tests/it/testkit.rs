@@ -1,14 +1,27 @@
 //! The fixtures themselves: they come up, keep what they promise, and never outlive their test.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shared::require;
-use shared::testkit::{Kube, OpenBao};
+use shared::testkit::{Folder, Kube, Launch, OpenBao, Postgres, Server};
 
+/// A zombie runs no more: it waits for whoever adopted it.
 fn is_running(id: u32) -> bool {
-    Path::new(&format!("/proc/{id}")).exists()
+    let status = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    status.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]
@@ -96,11 +109,7 @@ fn controllers_collect_what_a_deleted_owner_leaves() {
 
     kube.api("DELETE", &format!("{path}/owner"), None);
 
-    let start = std::time::Instant::now();
-    while kube.api("GET", &format!("{path}/owned"), None).0 != 404 {
-        assert!(start.elapsed().as_secs() < 60, "the owned object was not collected");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+    eventually("the owned object is collected", || kube.api("GET", &format!("{path}/owned"), None).0 == 404);
 }
 
 #[test]
@@ -133,13 +142,15 @@ fn two_of_each_run_side_by_side() {
 
 #[test]
 fn a_dropped_fixture_leaves_no_process_and_no_folder() {
-    let (bao, kube) = (require!(OpenBao::dev()), require!(Kube::start()));
+    let (bao, kube, postgres) =
+        (require!(OpenBao::dev()), require!(Kube::start()), require!(Postgres::start()));
     let mut ids = kube.ids();
-    ids.push(bao.id());
-    let folders = [bao.folder().path().to_owned(), kube.folder().to_owned()];
+    ids.extend([bao.id(), postgres.id()]);
+    let folders =
+        [bao.folder().path(), kube.folder(), postgres.folder().path()].map(std::path::Path::to_owned);
     assert!(ids.iter().all(|id| is_running(*id)) && folders.iter().all(|folder| folder.exists()));
 
-    drop((bao, kube));
+    drop((bao, kube, postgres));
 
     assert!(!ids.iter().any(|id| is_running(*id)));
     assert!(!folders.iter().any(|folder| folder.exists()));
@@ -157,4 +168,93 @@ fn a_panicking_test_leaves_no_process() {
 
     assert!(failed.is_err());
     assert!(!is_running(id));
+}
+
+#[test]
+fn postgresql_takes_a_new_password_and_refuses_the_old_one_and_keeps_both_over_a_restart() {
+    let mut postgres = require!(Postgres::start());
+    postgres.sql("create role app login password 'first'");
+    assert_eq!(postgres.sql_as("app", "first", "select current_user").as_deref(), Ok("app"));
+
+    postgres.sql("alter role app password 'second'");
+    postgres.restart();
+
+    assert_eq!(postgres.sql_as("app", "second", "select current_user").as_deref(), Ok("app"));
+    let refused = postgres.sql_as("app", "first", "select 1").expect_err("the old password");
+    assert!(refused.contains("password authentication failed"), "{refused}");
+}
+
+#[test]
+fn a_replica_of_postgresql_follows_and_takes_no_writes() {
+    let primary = require!(Postgres::start());
+    let replica = require!(primary.replica());
+
+    primary.sql("create role app login password 'first'");
+
+    eventually("the role is on the replica", || replica.sql_as("app", "first", "select 1").is_ok());
+    assert!(replica.sql_as(replica.admin(), replica.password(), "drop role app").is_err());
+}
+
+#[test]
+fn a_paused_server_does_not_answer_until_it_goes_on() {
+    let bao = require!(OpenBao::dev());
+    let url = format!("{}/v1/sys/health", bao.url());
+    let answers = || {
+        let wait = Some(Duration::from_millis(300));
+        let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(wait).build().into();
+        agent.get(&url).call().is_ok()
+    };
+
+    bao.pause();
+    assert!(!answers());
+    bao.resume();
+    assert!(answers());
+}
+
+/// Not a test by itself: the process that the next one kills.
+#[test]
+#[ignore = "run by the_kernel_kills_the_servers_of_a_killed_test_process"]
+fn a_test_process_that_waits_to_be_killed() {
+    let folder = Folder::new("killed");
+    let user = rustix::process::geteuid().is_root().then_some((65_534, 65_534));
+    let launch = |user| Launch {
+        name: "sleep",
+        program: "/bin/sleep".into(),
+        arguments: vec!["300".into()],
+        environment: Vec::new(),
+        folder: folder.path().to_owned(),
+        user,
+        goodbye: None,
+    };
+    // Started by a thread that ends at once, as a fixture in a static may be.
+    let servers = std::thread::scope(|scope| {
+        scope
+            .spawn(|| [Server::start(launch(None)), Server::start(launch(user))])
+            .join()
+            .expect("two servers")
+    });
+    println!("\nservers {} {}", servers[0].id(), servers[1].id());
+    std::thread::sleep(Duration::from_secs(300));
+}
+
+#[test]
+fn the_kernel_kills_the_servers_of_a_killed_test_process() {
+    // What a killed process cannot remove goes with this folder.
+    let folder = Folder::new("killed-test");
+    let mut process = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "testkit::a_test_process_that_waits_to_be_killed", "--ignored", "--nocapture"])
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start this program again");
+    let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+    let line = lines.map_while(Result::ok).find(|line| line.starts_with("servers ")).expect("its servers");
+    let ids: Vec<u32> = line.split(' ').skip(1).map(|id| id.parse().expect("a process id")).collect();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(ids.iter().all(|id| is_running(*id)), "a server outlives the thread that started it");
+
+    process.kill().expect("kill it");
+    process.wait().expect("wait for it");
+
+    eventually("the servers are gone", || !ids.iter().any(|id| is_running(*id)));
 }
