@@ -2,14 +2,20 @@
 //!
 //! The two programs never share a privilege; they exchange plain data, and its types live here. A [`secret`] is
 //! held so that it cannot be printed; a [`fingerprint`] names it without revealing it. The scanner reports
-//! [`finding`]s, a ledger of [`coverage`] and a [`verdict`]. Every program ends with an [`exit`] code.
+//! [`finding`]s, a ledger of [`coverage`] and a [`verdict`]. Both read their [`config`] strictly, log through
+//! [`telemetry`], ask a [`clock`] for the time and decide by [`retry`] whether to try again. Every program ends
+//! with an [`exit`] code.
 
+pub mod clock;
+pub mod config;
 pub mod coverage;
 pub mod exit;
 pub mod finding;
 pub mod fingerprint;
 pub mod journal;
+pub mod retry;
 pub mod secret;
+pub mod telemetry;
 pub mod verdict;
 
 #[cfg(feature = "testkit")]
