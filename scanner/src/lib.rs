@@ -5,3 +5,5 @@
 //! unpacked on the way.
 
 pub mod blob;
+pub mod rules;
+pub mod check;

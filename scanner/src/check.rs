@@ -1,0 +1,112 @@
+//! Offline checks: what a secret's own bytes say about whether it is one.
+//!
+//! A rule names a check; the engine runs it on each match, before the match becomes a finding. A check reads the
+//! bytes it is given and the clock, nothing else: no network, no file. It never panics, whatever the bytes, and its
+//! answer never holds a part of the secret.
+//!
+//! | check | what it looks at | used by rules for |
+//! |---|---|---|
+//! | `github-crc32` | CRC-32 in base62 at the end | GitHub tokens |
+//! | `npm-crc32` | the same | npm tokens |
+//! | `gitlab-routable` | CRC-32 in base36 and the length of the payload | routable GitLab tokens |
+//! | `grafana` | CRC-32 in hex, or the JSON inside | Grafana service accounts and Cloud tokens |
+//! | `jwt` | header, claims, expiry, known test keys | JSON Web Tokens |
+//! | `aws-key-id` | base32 that holds the account's number | AWS access keys |
+//! | `azure-cask` | the signature and its place in the decoded key | Azure keys |
+//! | `pem` | DER, OpenSSH or PGP structure; encrypted, truncated or public | private keys |
+//! | `url` | user, password, host of a URL | connection strings, basic authentication in URLs |
+//! | `basic-auth` | base64 of `user:password` | HTTP headers, container registry logins, `.npmrc` |
+//! | `google-service-account` | the fields around a private key | Google service accounts |
+//! | `structure` | fields inside base64, by the token's prefix | PyPI, Sentry, Supabase, Discord, Mapbox and others |
+//! | `bech32`, `base58check`, `nkey` | checksums of these encodings | age keys, wallets, NATS seeds |
+//! | `luhn` | the digit sum | card numbers |
+//! | `key-32`, `key-64` | length after decoding hex or base64 | raw keys |
+//! | `random` | whether a value looks drawn at random | tokens named by their context |
+//! | `password` | whether a value looks like a password somebody uses | assignments to passwords |
+
+pub(crate) mod alphabet;
+mod aws;
+mod azure;
+mod basic;
+mod crc32;
+mod encoded;
+mod google;
+mod guess;
+mod jwt;
+mod luhn;
+mod pem;
+mod placeholder;
+mod structure;
+mod url;
+
+pub(crate) use encoded::{bech32_sum, crc16};
+
+#[cfg(test)]
+mod tests;
+
+/// What a check says about one match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A checksum or an inner structure holds: the finding becomes *checked*. The note says what was learnt, in
+    /// words that may be published (an account's number, an expiry).
+    Holds(Option<String>),
+    /// Nothing speaks against it and nothing proves it: the confidence stays what the rule says.
+    Open,
+    /// It cannot be a secret of this kind. The rule's `fails` says what happens: `discard` or `guessed`.
+    Fails(&'static str),
+    /// It is one, but worth less than it looks (expired, signed with a published key, encrypted): one step down.
+    Weak(&'static str),
+}
+
+/// One offline check.
+#[derive(Debug, Clone, Copy)]
+pub struct Check {
+    name: &'static str,
+    run: fn(secret: &[u8], matched: &[u8]) -> Outcome,
+}
+
+/// Every check. The table above says what each looks at.
+const CHECKS: &[Check] = &[
+    Check { name: "aws-key-id", run: aws::key_id },
+    Check { name: "azure-cask", run: azure::cask },
+    Check { name: "base58check", run: encoded::base58check },
+    Check { name: "basic-auth", run: basic::basic_auth },
+    Check { name: "bech32", run: encoded::bech32 },
+    Check { name: "github-crc32", run: crc32::github },
+    Check { name: "gitlab-routable", run: crc32::gitlab_routable },
+    Check { name: "google-service-account", run: google::service_account },
+    Check { name: "grafana", run: crc32::grafana },
+    Check { name: "jwt", run: jwt::jwt },
+    Check { name: "key-32", run: encoded::key_32 },
+    Check { name: "key-64", run: encoded::key_64 },
+    Check { name: "luhn", run: luhn::luhn },
+    Check { name: "nkey", run: encoded::nkey },
+    Check { name: "npm-crc32", run: crc32::npm },
+    Check { name: "password", run: guess::password },
+    Check { name: "pem", run: pem::private_key },
+    Check { name: "random", run: guess::random },
+    Check { name: "structure", run: structure::structure },
+    Check { name: "url", run: url::url },
+];
+
+/// The check of this name, if there is one.
+pub fn find(name: &str) -> Option<Check> {
+    CHECKS.iter().find(|check| check.name == name).copied()
+}
+
+/// The names of all checks, in alphabetical order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    CHECKS.iter().map(|check| check.name)
+}
+
+impl Check {
+    /// The name by which rules call it.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Looks at one match. `secret` is the rule's secret group, `matched` the whole match that contains it.
+    pub fn run(&self, secret: &[u8], matched: &[u8]) -> Outcome {
+        (self.run)(secret, matched)
+    }
+}

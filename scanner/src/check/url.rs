@@ -1,0 +1,76 @@
+//! User and password in a URL. Source: RFC 3986, section 3.2.1; RFC 6335 for the schemes' names.
+
+use super::{Outcome, placeholder};
+
+/// Words that stand for a password in documentation.
+const STAND_INS: &[&[u8]] = &[
+    b"pass",
+    b"password",
+    b"passwd",
+    b"pwd",
+    b"secret",
+    b"token",
+    b"user",
+    b"username",
+    b"pw",
+    b"yourpassword",
+    b"mypassword",
+    b"your_password",
+    b"my_password",
+    b"xxx",
+    b"xxxx",
+    b"***",
+    b"foo",
+    b"bar",
+    b"baz",
+    b"p",
+    b"u",
+    b"x",
+    b"none",
+    b"null",
+    b"pass123",
+    b"passw0rd",
+    b"key",
+    b"apikey",
+    b"api_key",
+];
+
+/// Looks at `scheme://user:password@host`; the secret is the password.
+pub(super) fn url(secret: &[u8], matched: &[u8]) -> Outcome {
+    if secret.is_empty() || placeholder::is_reference(secret) || is_masked(secret) {
+        return Outcome::Fails("a reference or a mask stands in the password's place");
+    }
+    let Some(at) = memchr::memmem::rfind(matched, secret) else { return Outcome::Open };
+    let (before, after) = (&matched[..at], &matched[at + secret.len()..]);
+    let user = before.strip_suffix(b":").unwrap_or(before);
+    let user = user.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    if placeholder::is_reference(user)
+        || user.iter().any(|byte| b"{}<>$".contains(byte)) && user.starts_with(b"$")
+    {
+        return Outcome::Fails("a variable stands in the user's place");
+    }
+    let lower = secret.to_ascii_lowercase();
+    if STAND_INS.contains(&lower.as_slice()) || placeholder::has_stand_in(&lower) || secret == user {
+        return Outcome::Weak("a stand-in for a password");
+    }
+    let host = after.strip_prefix(b"@").unwrap_or(after);
+    if is_local(host) {
+        return Outcome::Weak("a server on the same machine");
+    }
+    Outcome::Open
+}
+
+/// Stars, dots, bullets: a password that somebody covered.
+fn is_masked(secret: &[u8]) -> bool {
+    secret.iter().all(|&byte| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'_' | b'-' | b'#') || byte >= 0x80)
+}
+
+/// The machine itself, and names kept for documentation (RFC 2606, RFC 6761).
+fn is_local(host: &[u8]) -> bool {
+    let end = host.iter().position(|byte| b"/:?,\"' ".contains(byte)).unwrap_or(host.len());
+    let host = host[..end].to_ascii_lowercase();
+    [&b"localhost"[..], b"127.0.0.1", b"0.0.0.0", b"[", b"host", b"hostname"].contains(&host.as_slice())
+        || [&b"example.com"[..], b"example.org", b"example.net", b".example", b".invalid"]
+            .iter()
+            .any(|end| host.ends_with(end))
+}
