@@ -1,3 +1,289 @@
-//! Rules as data.
+//! Rules: what is looked for, as data.
+//!
+//! A [`definition`] is what an author writes; [`load`] reads and checks files of them and derives, with
+//! [`literals`], the strings that every match contains. A [`RuleSet`] is what a scan uses: the rules that the
+//! program carries, and the user's. Expressions are compiled at the first candidate of their rule, so that a
+//! start costs nothing for rules that never come near a match.
 
+pub mod definition;
 pub mod example;
+pub mod literals;
+pub mod load;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use shared::finding::{Confidence, RuleId, Severity};
+
+use definition::{AllowOn, ConfidenceWord, Definition, SeverityWord};
+pub use load::{Anchors, Loaded, Problem};
+
+/// The rules that the program carries, made by the build script.
+const TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rules.json"));
+/// A rule file of a person is far smaller; what is larger is another kind of file.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The place of a rule in its set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleIndex(pub u32);
+
+/// One rule, ready for use.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its name.
+    pub id: RuleId,
+    /// Harm, if valid.
+    pub severity: Severity,
+    /// Belief before checks.
+    pub confidence: Confidence,
+    /// All that its author wrote.
+    pub definition: Definition,
+    /// What the matcher looks for.
+    pub anchors: Anchors,
+    paths: OnceLock<Paths>,
+}
+
+/// The path expressions of a rule, compiled at their first use.
+#[derive(Debug)]
+struct Paths {
+    include: Vec<regex::Regex>,
+    exclude: Vec<regex::Regex>,
+    /// By the index of the allow.
+    allow: Vec<(usize, Vec<regex::Regex>)>,
+}
+
+impl Rule {
+    fn new(loaded: Loaded) -> Self {
+        let Loaded { definition, anchors } = loaded;
+        Self {
+            id: RuleId(definition.id.clone()),
+            severity: match definition.severity {
+                SeverityWord::Low => Severity::Low,
+                SeverityWord::Medium => Severity::Medium,
+                SeverityWord::High => Severity::High,
+                SeverityWord::Critical => Severity::Critical,
+            },
+            confidence: match definition.confidence {
+                ConfidenceWord::Shaped => Confidence::Shaped,
+                ConfidenceWord::Guessed => Confidence::Guessed,
+            },
+            definition,
+            anchors,
+            paths: OnceLock::new(),
+        }
+    }
+
+    /// Whether the rule is meant for files with this path.
+    pub fn applies_to_path(&self, path: &str) -> bool {
+        let paths = self.paths();
+        (paths.include.is_empty() || paths.include.iter().any(|regex| regex.is_match(path)))
+            && !paths.exclude.iter().any(|regex| regex.is_match(path))
+    }
+
+    /// The allow that holds for every match in a file with this path.
+    pub fn path_allowed(&self, path: &str) -> Option<&definition::AllowDefinition> {
+        let allow = &self.paths().allow;
+        let (index, _) =
+            allow.iter().find(|(_, regexes)| regexes.iter().any(|regex| regex.is_match(path)))?;
+        self.definition.allow.get(*index)
+    }
+
+    fn paths(&self) -> &Paths {
+        // Every expression was parsed when the rules were loaded.
+        let compile =
+            |patterns: &[String]| patterns.iter().filter_map(|one| regex::Regex::new(one).ok()).collect();
+        self.paths.get_or_init(|| Paths {
+            include: compile(&self.definition.path.include),
+            exclude: compile(&self.definition.path.exclude),
+            allow: self
+                .definition
+                .allow
+                .iter()
+                .enumerate()
+                .filter(|(_, allow)| allow.on == AllowOn::Path)
+                .map(|(index, allow)| (index, compile(&allow.regex)))
+                .collect(),
+        })
+    }
+}
+
+/// The rules of a scan.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    /// What a user should know of the rules that were loaded.
+    pub warnings: Vec<Problem>,
+}
+
+/// Why rules cannot be used: every reason, each with its place.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct RulesError(pub Vec<Problem>);
+
+impl RuleSet {
+    /// The rules that the program carries.
+    ///
+    /// # Errors
+    /// When the table cannot be read, which the tests exclude.
+    pub fn embedded() -> Result<Self, RulesError> {
+        let loaded: Vec<Loaded> = serde_json::from_slice(TABLE)
+            .map_err(|error| RulesError(vec![general("embedded rules", error.to_string())]))?;
+        Ok(Self { rules: loaded.into_iter().map(Rule::new).collect(), warnings: Vec::new() })
+    }
+
+    /// The user's rule files, or all `.toml` files of a folder, after the carried rules if `default` is set. A
+    /// user's rule replaces a carried one with the same id.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn load(paths: &[PathBuf], default: bool) -> Result<Self, RulesError> {
+        let mut set = if default { Self::embedded()? } else { Self::default() };
+        let mut problems = Vec::new();
+        let mut seen = std::collections::BTreeMap::new();
+        for file in files(paths, &mut problems) {
+            let name = file.display().to_string();
+            let text = match text_of(&file) {
+                Ok(text) => text,
+                Err(message) => {
+                    problems.push(general(&name, message));
+                    continue;
+                }
+            };
+            let (loaded, told) = load::read(&name, &text);
+            problems.extend(told);
+            for rule in loaded {
+                let id = rule.definition.id.clone();
+                if let Some(first) = seen.insert(id.clone(), name.clone()) {
+                    problems.push(general(&name, format!("the id `{id}` is used twice (also in {first})")));
+                }
+                set.add(Rule::new(rule));
+            }
+        }
+        problems.extend(set.dangling());
+        if problems.iter().any(|problem| problem.fatal) {
+            return Err(RulesError(problems));
+        }
+        set.warnings = problems;
+        Ok(set)
+    }
+
+    /// Rules from a text, for tests and tools; `name` stands in the problems.
+    ///
+    /// # Errors
+    /// Every problem of the text.
+    pub fn from_text(name: &str, text: &str) -> Result<Self, RulesError> {
+        let (loaded, mut problems) = load::read(name, text);
+        let mut set = Self { rules: loaded.into_iter().map(Rule::new).collect(), warnings: Vec::new() };
+        problems.extend(set.dangling());
+        if problems.iter().any(|problem| problem.fatal) {
+            return Err(RulesError(problems));
+        }
+        set.warnings = problems;
+        Ok(set)
+    }
+
+    /// All rules, by index.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (RuleIndex, &Rule)> {
+        self.rules.iter().enumerate().map(|(index, rule)| (RuleIndex(index as u32), rule))
+    }
+
+    /// The number of rules.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// The rule at an index of this set.
+    pub fn rule(&self, index: RuleIndex) -> &Rule {
+        &self.rules[index.0 as usize]
+    }
+
+    /// The rule with a name.
+    pub fn find(&self, id: &str) -> Option<(RuleIndex, &Rule)> {
+        self.iter().find(|(_, rule)| rule.id.0 == id)
+    }
+
+    /// A hash over everything that decides what is found: two sets with one hash find the same.
+    pub fn hash(&self) -> String {
+        use sha2::Digest;
+        let mut hasher = sha2::Sha256::new();
+        for rule in &self.rules {
+            // Definitions hold strings and numbers: they always serialise.
+            hasher.update(serde_json::to_vec(&rule.definition).unwrap_or_default());
+            hasher.update([0]);
+        }
+        data_encoding::HEXLOWER.encode(&hasher.finalize()[..16])
+    }
+
+    fn add(&mut self, rule: Rule) {
+        match self.rules.iter_mut().find(|known| known.id == rule.id) {
+            Some(known) => *known = rule,
+            None => self.rules.push(rule),
+        }
+    }
+
+    /// `near` conditions that name no rule.
+    fn dangling(&self) -> Vec<Problem> {
+        let unknown = |name: &str| self.find(name).is_none();
+        self.rules
+            .iter()
+            .flat_map(|rule| rule.definition.near.iter().map(move |near| (rule, near)))
+            .filter(|(_, near)| unknown(&near.rule))
+            .map(|(rule, near)| {
+                general("rules", format!("rule `{}`: near: there is no rule `{}`", rule.id, near.rule))
+            })
+            .collect()
+    }
+}
+
+fn general(file: &str, message: String) -> Problem {
+    Problem { file: file.to_owned(), line: 1, column: 1, fatal: true, message }
+}
+
+/// Files as they are, folders as the rule files in them, sorted.
+fn files(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            all.push(path.clone());
+            continue;
+        }
+        match std::fs::read_dir(path) {
+            Ok(entries) => {
+                let mut inside: Vec<PathBuf> = entries
+                    .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+                    .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+                    .collect();
+                inside.sort();
+                if inside.is_empty() {
+                    problems.push(general(
+                        &path.display().to_string(),
+                        "the folder has no `.toml` file".to_owned(),
+                    ));
+                }
+                all.extend(inside);
+            }
+            Err(error) => problems.push(general(&path.display().to_string(), error.to_string())),
+        }
+    }
+    all
+}
+
+fn text_of(path: &Path) -> Result<String, String> {
+    use std::io::Read;
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    let read =
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => "the file is not text".to_owned(),
+            _ => error.to_string(),
+        })?;
+    if read as u64 > FILE_BYTES_MAX {
+        return Err(format!("the file is larger than {} MiB", FILE_BYTES_MAX / 1024 / 1024));
+    }
+    Ok(text)
+}

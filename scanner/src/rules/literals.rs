@@ -1,0 +1,303 @@
+//! What every match of an expression must contain.
+//!
+//! An expression is cut into its necessary parts: sets of strings of which each match contains one, with the
+//! distance of that string from the match's start, and the rest of the expression from there on. The matcher
+//! looks for the strings at memory speed and runs the expression only around them. Shared with the build
+//! script, so that the shipped rules are analysed once, when the program is built.
+
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+/// The most strings in one set: more would say little about a match and cost much to look for.
+const STRINGS_MAX: usize = 96;
+/// The longest string: a prefilter looks at a few bytes of it anyway.
+const STRING_BYTES_MAX: usize = 64;
+/// The most bytes that a class may hold and still be spelled out.
+const CLASS_BYTES_MAX: usize = 8;
+
+/// One string that a match may have to contain.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Literal {
+    /// Its bytes, ASCII lower case where `folded`.
+    pub bytes: Vec<u8>,
+    /// Any case matches.
+    pub folded: bool,
+}
+
+/// A set of strings of which every match contains one, within some distance of its start.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The strings.
+    pub literals: Vec<Literal>,
+    /// The fewest bytes of a match before the string.
+    pub before_min: usize,
+    /// The most, or none if there is no bound.
+    pub before_max: Option<usize>,
+    /// The expression from the string on, where it can be cut there: what does not match it at the string's
+    /// position is no match.
+    pub tail: Option<Hir>,
+}
+
+/// All necessary parts of an expression.
+pub fn parts(hir: &Hir) -> Vec<Part> {
+    let mut found = Vec::new();
+    collect(hir, Bounds { min: 0, max: Some(0) }, Some(Hir::empty()), &mut found);
+    found
+}
+
+/// The best of the parts: the one whose strings are rarest.
+pub fn best(parts: &[Part]) -> Option<&Part> {
+    parts
+        .iter()
+        .filter(|part| part.literals.iter().all(|literal| literal.bytes.len() >= 2))
+        .min_by(|left, right| commonness(left).total_cmp(&commonness(right)))
+}
+
+/// How often, roughly, strings of the part occur in ordinary text: the sum of their chances.
+pub fn commonness(part: &Part) -> f64 {
+    // Being able to search anchored at the string is worth about two bytes more of it.
+    let anchored = if part.before_max == Some(part.before_min) { 1.0 } else { 500.0 };
+    part.literals.iter().map(|literal| (-bits(literal)).exp2()).sum::<f64>() * anchored
+}
+
+fn bits(literal: &Literal) -> f64 {
+    literal.bytes.iter().take(10).map(|&byte| bits_of(byte, literal.folded)).sum()
+}
+
+/// The surprise of one byte in text and code, in bits.
+fn bits_of(byte: u8, folded: bool) -> f64 {
+    match byte {
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b' ' => 3.6,
+        b'a'..=b'z' => 5.0,
+        b'A'..=b'Z' if !folded => 6.5,
+        b'.' | b'=' | b'"' | b'-' | b'/' | b'_' | b':' | b'0' | b'1' => 5.0,
+        _ => 6.5,
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Bounds {
+    min: usize,
+    max: Option<usize>,
+}
+
+impl Bounds {
+    fn of(hir: &Hir) -> Self {
+        let properties = hir.properties();
+        // `minimum_len` of an expression that never matches is none; it has no part that could be found.
+        Self { min: properties.minimum_len().unwrap_or(0), max: properties.maximum_len() }
+    }
+
+    fn then(self, other: Self) -> Self {
+        Self {
+            min: self.min.saturating_add(other.min),
+            max: self.max.zip(other.max).map(|(left, right)| left.saturating_add(right)),
+        }
+    }
+}
+
+/// Adds the parts of `hir`, which starts `before` bytes into the match and is followed by `rest`.
+fn collect(hir: &Hir, before: Bounds, rest: Option<Hir>, found: &mut Vec<Part>) {
+    if let Some(literals) = spell(hir) {
+        let tail = rest.map(|rest| Hir::concat(vec![hir.clone(), rest]));
+        push(literals, before, tail, found);
+        return;
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) | HirKind::Class(_) => {}
+        // Too long to be spelled out: its beginning is as rare as it gets.
+        HirKind::Literal(literal) => {
+            let bytes = literal.0[..literal.0.len().min(STRING_BYTES_MAX)].to_vec();
+            let tail = rest.map(|rest| Hir::concat(vec![hir.clone(), rest]));
+            push(vec![Literal { bytes, folded: false }], before, tail, found);
+        }
+        HirKind::Capture(capture) => collect(&capture.sub, before, rest, found),
+        HirKind::Repetition(repetition) => {
+            if repetition.min > 0 {
+                // The first round is there; what follows it is more rounds or the rest, which is not cut.
+                collect(&repetition.sub, before, None, found);
+            }
+        }
+        HirKind::Concat(children) => collect_concat(children, before, rest.as_ref(), found),
+        HirKind::Alternation(branches) => collect_alternation(branches, before, found),
+    }
+}
+
+fn collect_concat(children: &[Hir], before: Bounds, rest: Option<&Hir>, found: &mut Vec<Part>) {
+    let rest_from = |index: usize| {
+        rest.map(|rest| Hir::concat(children[index..].iter().cloned().chain([rest.clone()]).collect()))
+    };
+    let mut at = before;
+    let mut index = 0;
+    while index < children.len() {
+        // The longest run of children that can be spelled out together.
+        let mut run: Option<Vec<Literal>> = None;
+        let mut end = index;
+        while end < children.len() {
+            let next = match spell(&children[end]) {
+                Some(next) => next,
+                None if is_look(&children[end]) => vec![Literal { bytes: Vec::new(), folded: false }],
+                None => break,
+            };
+            let joined = match &run {
+                None => Some(next),
+                Some(before) => join(before, &next),
+            };
+            match joined {
+                Some(joined) => run = Some(joined),
+                None => break,
+            }
+            end += 1;
+        }
+        if let Some(literals) = run {
+            push(literals, at, rest_from(index), found);
+        } else {
+            end = index + 1;
+            collect(&children[index], at, rest_from(end), found);
+        }
+        for child in &children[index..end] {
+            at = at.then(Bounds::of(child));
+        }
+        index = end;
+    }
+}
+
+/// Every branch must give a part; together they are one, whose tail is not cut.
+fn collect_alternation(branches: &[Hir], before: Bounds, found: &mut Vec<Part>) {
+    let mut literals = Vec::new();
+    let (mut min, mut max) = (usize::MAX, Some(0));
+    for branch in branches {
+        let mut inner = Vec::new();
+        collect(branch, before, None, &mut inner);
+        let Some(part) = best(&inner) else { return };
+        literals.extend(part.literals.iter().cloned());
+        min = min.min(part.before_min);
+        max = max.zip(part.before_max).map(|(left, right): (usize, usize)| left.max(right));
+    }
+    if literals.len() <= STRINGS_MAX {
+        push(literals, Bounds { min, max }, None, found);
+    }
+}
+
+fn push(mut literals: Vec<Literal>, before: Bounds, tail: Option<Hir>, found: &mut Vec<Part>) {
+    literals.sort();
+    literals.dedup();
+    if literals.iter().all(|literal| !literal.bytes.is_empty()) {
+        found.push(Part { literals, before_min: before.min, before_max: before.max, tail });
+    }
+}
+
+fn is_look(hir: &Hir) -> bool {
+    matches!(hir.kind(), HirKind::Look(_) | HirKind::Empty)
+}
+
+/// All strings of an expression that has few of them.
+fn spell(hir: &Hir) -> Option<Vec<Literal>> {
+    match hir.kind() {
+        HirKind::Literal(literal) if literal.0.len() <= STRING_BYTES_MAX => {
+            Some(vec![Literal { bytes: literal.0.to_vec(), folded: false }])
+        }
+        HirKind::Literal(_) => None,
+        HirKind::Class(class) => spell_class(class),
+        HirKind::Capture(capture) => spell(&capture.sub),
+        HirKind::Repetition(repetition) if Some(repetition.min) == repetition.max && repetition.min <= 8 => {
+            let once = spell(&repetition.sub)?;
+            let mut all = vec![Literal { bytes: Vec::new(), folded: false }];
+            for _ in 0..repetition.min {
+                all = join(&all, &once)?;
+            }
+            Some(all)
+        }
+        HirKind::Concat(children) => {
+            let mut all = vec![Literal { bytes: Vec::new(), folded: false }];
+            for child in children {
+                if !is_look(child) {
+                    all = join(&all, &spell(child)?)?;
+                }
+            }
+            (all[0].bytes.len() + all.len() > 1).then_some(all)
+        }
+        HirKind::Alternation(branches) => {
+            let mut all = Vec::new();
+            for branch in branches {
+                all.extend(spell(branch)?);
+            }
+            (all.len() <= STRINGS_MAX).then_some(all)
+        }
+        HirKind::Empty | HirKind::Look(_) | HirKind::Repetition(_) => None,
+    }
+}
+
+fn spell_class(class: &Class) -> Option<Vec<Literal>> {
+    let ranges: Vec<(u32, u32)> = match class {
+        Class::Bytes(bytes) => bytes.iter().map(|range| (range.start().into(), range.end().into())).collect(),
+        Class::Unicode(points) => {
+            points.iter().map(|range| (range.start().into(), range.end().into())).collect()
+        }
+    };
+    let count: u32 = ranges.iter().map(|(start, end)| end - start + 1).sum();
+    if count as usize > 2 * CLASS_BYTES_MAX || ranges.iter().any(|&(_, end)| end > 0x7F) {
+        return None;
+    }
+    let bytes: Vec<u8> = ranges
+        .iter()
+        .flat_map(|&(start, end)| start..=end)
+        .filter_map(|point| u8::try_from(point).ok())
+        .collect();
+    // Only a class that holds both cases of each of its letters can be looked for without regard to case.
+    let folded = bytes.iter().any(u8::is_ascii_alphabetic)
+        && bytes.iter().all(|byte| !byte.is_ascii_alphabetic() || bytes.contains(&(byte ^ 0x20)));
+    let mut literals: Vec<Literal> = bytes
+        .iter()
+        .map(|byte| Literal {
+            bytes: vec![if folded { byte.to_ascii_lowercase() } else { *byte }],
+            folded: folded && byte.is_ascii_alphabetic(),
+        })
+        .collect();
+    literals.sort();
+    literals.dedup();
+    (literals.len() <= CLASS_BYTES_MAX && !literals.is_empty()).then_some(literals)
+}
+
+fn join(left: &[Literal], right: &[Literal]) -> Option<Vec<Literal>> {
+    if left.len() * right.len() > STRINGS_MAX {
+        return None;
+    }
+    let mut all = Vec::with_capacity(left.len() * right.len());
+    for start in left {
+        for end in right {
+            if start.bytes.len() + end.bytes.len() > STRING_BYTES_MAX {
+                return None;
+            }
+            let folded = start.folded || end.folded;
+            let mut bytes = [start.bytes.as_slice(), end.bytes.as_slice()].concat();
+            if folded {
+                bytes.make_ascii_lowercase();
+            }
+            all.push(Literal { bytes, folded });
+        }
+    }
+    Some(all)
+}
+
+/// Whether every match contains one of the keywords, whatever its case. The keywords are lower case.
+pub fn always_contains(hir: &Hir, keywords: &[Vec<u8>]) -> bool {
+    let in_part = |part: &Part| {
+        part.literals.iter().all(|literal| {
+            let text = literal.bytes.to_ascii_lowercase();
+            keywords.iter().any(|keyword| memchr::memmem::find(&text, keyword).is_some())
+        })
+    };
+    if parts(hir).iter().any(in_part) {
+        return true;
+    }
+    match hir.kind() {
+        HirKind::Capture(capture) => always_contains(&capture.sub, keywords),
+        HirKind::Repetition(repetition) => repetition.min > 0 && always_contains(&repetition.sub, keywords),
+        HirKind::Concat(children) => children.iter().any(|child| always_contains(child, keywords)),
+        HirKind::Alternation(branches) => branches.iter().all(|branch| always_contains(branch, keywords)),
+        HirKind::Empty | HirKind::Look(_) | HirKind::Class(_) | HirKind::Literal(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
