@@ -1,0 +1,179 @@
+//! One face for every store that secrets come from.
+//!
+//! A [`Provider`] reads, lists and writes JSON objects at paths, whether a Vault or OpenBao server or the encrypted
+//! local file holds them; callers never ask which one it is. A [`Document`] is what a path holds, wiped when the last
+//! reader drops it. Simultaneous reads of one path and version are one request, and a [`Pass`] keeps that promise for
+//! a whole round of syncs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use shared::secret::Secret;
+
+use crate::{file_store, vault};
+
+mod coalesce;
+mod error;
+
+pub(crate) use coalesce::Coalesced;
+pub use coalesce::Pass;
+pub use error::{Absence, Place, ReadError, Retry, WriteError};
+
+/// What to read: a path, and which version of it.
+///
+/// For Vault the path is what a manifest's `remoteRef.key` says; the client adds the mount and `data/` itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The path, as the manifest gives it.
+    pub path: String,
+    /// A version, or `None` for the latest.
+    pub version: Option<u64>,
+}
+
+impl Key {
+    /// The latest version at a path.
+    pub fn latest(path: impl Into<String>) -> Self {
+        Self { path: path.into(), version: None }
+    }
+}
+
+/// What a store holds at one path.
+#[derive(Debug)]
+pub struct Document {
+    json: Secret,
+    /// The version that was read; `None` where the store keeps none (KV v1).
+    pub version: Option<u64>,
+    /// When this version was written; `None` where the store does not say.
+    pub created_time: Option<Timestamp>,
+    /// The path's custom metadata, as far as the read itself tells it; never secret.
+    pub custom_metadata: BTreeMap<String, String>,
+    /// How it was read, for the audit record.
+    pub access: Access,
+}
+
+impl Document {
+    pub(crate) fn new(json: Secret, access: Access) -> Self {
+        Self { json, version: None, created_time: None, custom_metadata: BTreeMap::new(), access }
+    }
+
+    /// The JSON object in UTF-8, as the store gave it: the text of numbers and the order of keys are kept.
+    pub fn json(&self) -> &Secret {
+        &self.json
+    }
+}
+
+/// How a document was read: what an audit record says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Access {
+    /// The server's id of the request, to find it in the server's own audit log.
+    pub request_id: Option<String>,
+    /// The accessor of the token that was used. An accessor names a token and cannot be used to log in.
+    pub accessor: Option<String>,
+}
+
+/// What a store says about a path without giving its value.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// The newest version; 0 when there is none yet.
+    pub current_version: u64,
+    /// When the path was first written: RFC 3339, the store's own text.
+    pub created_time: String,
+    /// When the path was last written: RFC 3339, the store's own text.
+    pub updated_time: String,
+    /// After how long a version deletes itself: the store's own text, such as `0s`.
+    pub delete_version_after: String,
+    /// How many versions are kept; 0 is the store's default.
+    pub max_versions: u64,
+    /// Whether each write must name the version that it replaces.
+    pub cas_required: bool,
+    /// Custom metadata; never secret.
+    pub custom_metadata: BTreeMap<String, String>,
+    /// Every version that is kept.
+    pub versions: BTreeMap<u64, VersionState>,
+}
+
+/// What became of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionState {
+    /// It can be read.
+    Live {
+        /// RFC 3339, the store's own text.
+        created_time: String,
+    },
+    /// It is hidden and can be undeleted.
+    Deleted {
+        /// RFC 3339, the store's own text.
+        deletion_time: String,
+    },
+    /// Its bytes are gone.
+    Destroyed,
+}
+
+/// A store. The choice is closed: whoever adds a kind is shown every place that must know of it.
+#[derive(Debug, Clone)]
+pub enum Provider {
+    /// A Vault or OpenBao server.
+    Vault(Arc<vault::Client>),
+    /// The encrypted local file.
+    File(Arc<file_store::FileStore>),
+}
+
+impl Provider {
+    /// Reads the JSON object at a path. Simultaneous reads of one path and version are one request.
+    ///
+    /// # Errors
+    /// [`ReadError::NotFound`] when nothing is there or the version was deleted; else what kept the store from
+    /// answering.
+    pub async fn read(&self, key: &Key) -> Result<Arc<Document>, ReadError> {
+        match self {
+            Self::Vault(client) => client.read(key).await,
+            Self::File(store) => store.read(key).await,
+        }
+    }
+
+    /// Reads a path's metadata, never its value.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; [`ReadError::Unsupported`] for KV v1, which keeps no metadata.
+    pub async fn metadata(&self, path: &str) -> Result<Metadata, ReadError> {
+        match self {
+            Self::Vault(client) => client.metadata(path).await,
+            Self::File(store) => store.metadata(path).await,
+        }
+    }
+
+    /// The names directly below a folder, sorted; a name that ends in `/` is a folder itself. An absent folder is
+    /// empty.
+    ///
+    /// # Errors
+    /// What kept the store from answering.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, ReadError> {
+        match self {
+            Self::Vault(client) => client.list(prefix).await,
+            Self::File(store) => store.list(prefix).await,
+        }
+    }
+
+    /// Writes a new version of a path and returns its number (0 for KV v1, which counts none).
+    ///
+    /// `json` is a JSON object. With `cas` the write happens only while that version is the newest; 0 means that the
+    /// path must not exist.
+    ///
+    /// # Errors
+    /// [`WriteError::Cas`] when another version is there; else what kept the store from writing.
+    pub async fn write(&self, path: &str, json: Secret, cas: Option<u64>) -> Result<u64, WriteError> {
+        match self {
+            Self::Vault(client) => client.write(path, json, cas).await,
+            Self::File(store) => store.write(path, json, cas).await,
+        }
+    }
+
+    /// The store's name in messages.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Vault(client) => client.name(),
+            Self::File(store) => store.name(),
+        }
+    }
+}
