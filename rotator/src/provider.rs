@@ -18,7 +18,7 @@ mod error;
 
 pub(crate) use coalesce::Coalesced;
 pub use coalesce::Pass;
-pub use error::{Absence, Place, ReadError, Retry, WriteError};
+pub use error::{Absence, Place, ReadError, WriteError};
 
 /// What to read: a path, and which version of it.
 ///
@@ -53,7 +53,8 @@ pub struct Document {
 }
 
 impl Document {
-    pub(crate) fn new(json: Secret, access: Access) -> Self {
+    /// A document of a store that tells nothing else about it.
+    pub fn new(json: Secret, access: Access) -> Self {
         Self { json, version: None, created_time: None, custom_metadata: BTreeMap::new(), access }
     }
 

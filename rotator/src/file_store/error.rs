@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::provider::Retry;
+use shared::retry::Retry;
 
 /// Why the local store could not be used. Nothing was changed by a call that returns one of these.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use shared::retry::Retry;
+
 use crate::file_store::FileStoreError;
 
 /// Where something was tried: the store's name and the path in it.
@@ -21,17 +23,6 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.store, self.path)
     }
-}
-
-/// Whether trying again can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// The same request will fail again until somebody changes something.
-    Never,
-    /// The server named a time.
-    After(Duration),
-    /// Later, and later each time.
-    Backoff,
 }
 
 /// Why nothing is at a path.

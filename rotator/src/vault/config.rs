@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use shared::retry::Backoff;
 use shared::secret::Secret;
 
 /// One store of a Vault or OpenBao server. Made from a manifest, with every referenced secret already fetched.
@@ -157,14 +158,8 @@ pub struct Limits {
     pub timeout: Duration,
     /// One answer.
     pub answer_bytes_max: usize,
-    /// How often one call is tried, the first time included.
-    pub attempts_max: u32,
-    /// One call with all its attempts and pauses.
-    pub total_timeout: Duration,
-    /// The first pause; it doubles from attempt to attempt, and the real one is drawn from half of it to all of it.
-    pub pause_first: Duration,
-    /// The longest pause, whatever `Retry-After` says.
-    pub pause_max: Duration,
+    /// When one call is tried again.
+    pub backoff: Backoff,
 }
 
 impl Default for Limits {
@@ -176,10 +171,7 @@ impl Default for Limits {
             timeout: Duration::from_secs(10),
             // Vault's own default limit on a request, and so on a secret, is 32 MiB; a Kubernetes Secret holds 1 MiB.
             answer_bytes_max: 8 * 1024 * 1024,
-            attempts_max: 5,
-            total_timeout: Duration::from_secs(30),
-            pause_first: Duration::from_millis(250),
-            pause_max: Duration::from_secs(8),
+            backoff: Backoff::NETWORK,
         }
     }
 }
