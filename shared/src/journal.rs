@@ -420,6 +420,10 @@ impl Record {
         if version.version > JOURNAL_VERSION {
             return Err(JournalError::Newer { found: version.version });
         }
+        // Version 1 is the first; the next one will read it here and turn it into its own.
+        if version.version == 0 {
+            return Err(JournalError::Contradiction("versions count from 1"));
+        }
         let record: Self = json.expose(|bytes| serde_json::from_slice(bytes)).map_err(|e| malformed(&e))?;
         record.validate()?;
         Ok(record)

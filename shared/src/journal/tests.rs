@@ -40,6 +40,8 @@ fn a_record_shows_no_plaintext_in_debug() {
 fn a_newer_journal_is_refused() {
     let newer = stored(&staged()).replacen("\"version\":1", "\"version\":2", 1);
     assert!(matches!(parse(&newer).unwrap_err(), JournalError::Newer { found: 2 }));
+    let none = stored(&staged()).replacen("\"version\":1", "\"version\":0", 1);
+    assert!(matches!(parse(&none).unwrap_err(), JournalError::Contradiction(_)));
 }
 
 #[test]
