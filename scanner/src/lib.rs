@@ -5,6 +5,6 @@
 //! unpacked on the way. The matcher searches a blob for the rules, and checks decide what a match is worth.
 
 pub mod blob;
-pub mod rules;
-pub mod matcher;
 pub mod check;
+pub mod matcher;
+pub mod rules;

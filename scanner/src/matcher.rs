@@ -7,13 +7,34 @@
 //! Guarantees: a match lies within 4 KiB before its anchor and the rule's longest match after it, so that the
 //! hits are the same for a slice, for a stream, and for any size of the windows in which a stream is read.
 
+mod expression;
+mod position;
+mod prefilter;
+mod raw;
+mod verify;
+
+use std::io::Read;
 use std::ops::Range;
 
 use shared::finding::Confidence;
 use shared::fingerprint::{Fingerprint, FingerprintKey};
 
 use crate::blob::Content;
+use crate::rules::load::{BEFORE_MAX, MATCH_MAX};
 use crate::rules::{RuleIndex, RuleSet, RulesError};
+
+use position::Position;
+use prefilter::{Candidate, Prefilter};
+use raw::Raw;
+use verify::{LINE_CONTEXT, Memories, Place, Verifier};
+
+/// What is searched at once: a window stays in the second-level cache between the prefilter and the rest.
+const WINDOW_BYTES: usize = 256 * 1024;
+/// What a match and its lines reach back from their anchor, and one byte, so that the window's first byte is
+/// never taken for the haystack's.
+const BEHIND: usize = BEFORE_MAX + LINE_CONTEXT + 1;
+/// What a match and its lines reach forward, and one byte, for the same reason.
+const AHEAD: usize = MATCH_MAX + LINE_CONTEXT + 1;
 
 /// One match that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,12 +84,33 @@ pub struct ReadError {
 pub struct Engine {
     rules: RuleSet,
     key: FingerprintKey,
+    prefilter: Prefilter,
+    verifier: Verifier,
 }
 
 /// The buffers of one thread.
 #[derive(Default)]
 pub struct Scratch {
-    _buffer: Vec<u8>,
+    memories: Memories,
+    stream: Vec<u8>,
+    /// One per depth of decoding.
+    levels: Vec<Level>,
+}
+
+#[derive(Default)]
+struct Level {
+    candidates: Vec<Candidate>,
+    /// By rule: up to where its last match reaches, in the haystack.
+    done: Vec<(RuleIndex, u64)>,
+}
+
+/// A part of a haystack, with as much around it as matches and their lines can reach.
+struct Window<'h> {
+    bytes: &'h [u8],
+    /// Where `bytes` begins in the haystack.
+    base: u64,
+    /// The part whose anchors belong to this window.
+    owned: Range<usize>,
 }
 
 impl Engine {
@@ -77,7 +119,9 @@ impl Engine {
     /// # Errors
     /// When the rules are too many for the prefilter.
     pub fn new(rules: RuleSet, key: FingerprintKey) -> Result<Self, RulesError> {
-        Ok(Self { rules, key })
+        let prefilter = Prefilter::new(&rules)?;
+        let verifier = Verifier::new(&rules);
+        Ok(Self { rules, key, prefilter, verifier })
     }
 
     /// Buffers for one thread.
@@ -90,8 +134,37 @@ impl Engine {
     /// # Errors
     /// When its stream fails; what was read until then is searched and comes with the error.
     pub fn search(&self, content: Content<'_>, scratch: &mut Scratch) -> Result<Searched, ReadError> {
-        let _ = (content, scratch);
-        Ok(Searched::default())
+        self.search_in_windows(content, scratch, WINDOW_BYTES)
+    }
+
+    /// [`Engine::search`] with windows of another size, which changes nothing but the time.
+    ///
+    /// # Errors
+    /// As [`Engine::search`].
+    pub fn search_in_windows(
+        &self,
+        content: Content<'_>,
+        scratch: &mut Scratch,
+        window_bytes: usize,
+    ) -> Result<Searched, ReadError> {
+        scratch.memories.trim();
+        let mut run = Run { engine: self, scratch, raws: Vec::new(), position: Position::START };
+        run.scratch.levels.iter_mut().for_each(|level| level.done.clear());
+        let window_bytes = window_bytes.max(1);
+        match content {
+            Content::Slice(bytes) => {
+                run.slice(bytes, window_bytes);
+                Ok(run.finish(bytes.len() as u64))
+            }
+            Content::Stream { reader, .. } => {
+                let (read, outcome) = run.stream(reader, window_bytes);
+                let searched = run.finish(read);
+                match outcome {
+                    Ok(()) => Ok(searched),
+                    Err(source) => Err(ReadError { searched, source }),
+                }
+            }
+        }
     }
 
     /// The rules.
@@ -104,3 +177,136 @@ impl Engine {
         &self.key
     }
 }
+
+/// Whether a rule's expressions are small enough to run.
+pub fn runs(rule: &crate::rules::Rule) -> bool {
+    expression::Expression::new(rule).is_some()
+}
+
+/// The search of one haystack.
+struct Run<'e, 's> {
+    engine: &'e Engine,
+    scratch: &'s mut Scratch,
+    raws: Vec<Raw>,
+    /// How far lines are counted.
+    position: Position,
+}
+
+impl Run<'_, '_> {
+    fn finish(self, bytes: u64) -> Searched {
+        Searched { bytes, hits: raw::settle(&self.engine.rules, self.raws) }
+    }
+
+    fn slice(&mut self, bytes: &[u8], window_bytes: usize) {
+        let mut start = 0;
+        while start < bytes.len() {
+            let end = bytes.len().min(start.saturating_add(window_bytes));
+            self.window(&Window { bytes, base: 0, owned: start..end });
+            start = end;
+        }
+    }
+
+    /// Reads a stream through one buffer: what a match may reach back to, the window, and what it may reach
+    /// forward to. Gives the bytes that were read, also when the stream fails.
+    fn stream(&mut self, reader: &mut dyn Read, window_bytes: usize) -> (u64, std::io::Result<()>) {
+        let mut buffer = std::mem::take(&mut self.scratch.stream);
+        buffer.resize(BEHIND + window_bytes + AHEAD, 0);
+        let (mut base, mut filled, mut owned) = (0_u64, 0_usize, 0_usize);
+        let outcome = loop {
+            let (read, state) = fill(reader, &mut buffer[filled..]);
+            filled += read;
+            let more = matches!(state, Filled::Full);
+            let end = if more { filled - AHEAD } else { filled };
+            self.window(&Window { bytes: &buffer[..filled], base, owned: owned..end });
+            if !more {
+                break match state {
+                    Filled::Full | Filled::Ended => Ok(()),
+                    Filled::Failed(error) => Err(error),
+                };
+            }
+            let kept = end.saturating_sub(BEHIND);
+            self.position.advance(&buffer[..filled], base, base + kept as u64);
+            buffer.copy_within(kept..filled, 0);
+            base += kept as u64;
+            filled -= kept;
+            owned = end - kept;
+        };
+        self.scratch.stream = buffer;
+        (base + filled as u64, outcome)
+    }
+
+    fn window(&mut self, window: &Window<'_>) {
+        let first = self.raws.len();
+        let mut found = std::mem::take(&mut self.raws);
+        self.level(window, 0, &mut found);
+        self.raws = found;
+        let new = &mut self.raws[first..];
+        if new.is_empty() {
+            return;
+        }
+        new.sort_by_key(|raw| raw.span.start);
+        // No later window has a hit before this place.
+        let floor = window.owned.start.saturating_sub(BEFORE_MAX);
+        self.position.advance(window.bytes, window.base, window.base + floor as u64);
+        let mut position = self.position;
+        for raw in new {
+            position.advance(window.bytes, window.base, raw.span.start);
+            (raw.line, raw.column) = position.line_column();
+        }
+    }
+
+    /// Searches a window of a haystack at one depth of decoding.
+    fn level(&mut self, window: &Window<'_>, depth: usize, found: &mut Vec<Raw>) {
+        if self.scratch.levels.len() <= depth {
+            self.scratch.levels.resize_with(depth + 1, Level::default);
+        }
+        let mut level = std::mem::take(&mut self.scratch.levels[depth]);
+        self.engine.prefilter.find(window.bytes, window.owned.clone(), &mut level.candidates);
+        for candidate in &level.candidates {
+            for &index in &self.engine.prefilter.entry(candidate.literal).rules {
+                let anchor = window.base + candidate.at as u64;
+                let done = level.done.iter_mut().find(|(rule, _)| *rule == index);
+                if done.as_ref().is_some_and(|(_, until)| anchor < *until) {
+                    continue;
+                }
+                let place = Place { bytes: window.bytes, base: window.base, anchor: candidate.at };
+                let rule = (index, self.engine.rules.rule(index));
+                let key = &self.engine.key;
+                let Some((matched, raw)) =
+                    self.engine.verifier.verify(rule, key, &place, &mut self.scratch.memories)
+                else {
+                    continue;
+                };
+                let until = window.base + matched.end as u64;
+                match done {
+                    Some((_, known)) => *known = until,
+                    None => level.done.push((index, until)),
+                }
+                found.push(raw);
+            }
+        }
+        self.scratch.levels[depth] = level;
+    }
+}
+
+enum Filled {
+    Full,
+    Ended,
+    Failed(std::io::Error),
+}
+
+fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> (usize, Filled) {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => return (filled, Filled::Ended),
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return (filled, Filled::Failed(error)),
+        }
+    }
+    (filled, Filled::Full)
+}
+
+#[cfg(test)]
+mod tests;

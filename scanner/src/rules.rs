@@ -226,17 +226,26 @@ impl RuleSet {
         }
     }
 
-    /// `near` conditions that name no rule.
+    /// Names that name nothing, and expressions that are too large to run.
     fn dangling(&self) -> Vec<Problem> {
-        let unknown = |name: &str| self.find(name).is_none();
-        self.rules
-            .iter()
-            .flat_map(|rule| rule.definition.near.iter().map(move |near| (rule, near)))
-            .filter(|(_, near)| unknown(&near.rule))
-            .map(|(rule, near)| {
-                general("rules", format!("rule `{}`: near: there is no rule `{}`", rule.id, near.rule))
-            })
-            .collect()
+        let mut problems = Vec::new();
+        for rule in &self.rules {
+            let mut tell =
+                |message| problems.push(general("rules", format!("rule `{}`: {message}", rule.id)));
+            for near in rule.definition.near.iter().filter(|near| self.find(&near.rule).is_none()) {
+                tell(format!("near: there is no rule `{}`", near.rule));
+            }
+            if let Some(check) =
+                rule.definition.check.as_ref().filter(|check| crate::check::find(&check.name).is_none())
+            {
+                let names: Vec<&str> = crate::check::names().collect();
+                tell(format!("there is no check `{}`; there are {}", check.name, names.join(", ")));
+            }
+            if !crate::matcher::runs(rule) {
+                tell("an expression is too large to run; make its repeats smaller".to_owned());
+            }
+        }
+        problems
     }
 }
 

@@ -67,13 +67,14 @@ pub struct Loaded {
 /// The parser's own message, one line.
 pub fn parse(pattern: &str) -> Result<Hir, String> {
     let with = |unicode: bool| {
-        regex_syntax::ParserBuilder::new().unicode(unicode).utf8(false).build().parse(pattern)
+        let parsed = regex_syntax::ParserBuilder::new().unicode(unicode).utf8(false).build().parse(pattern);
+        parsed.map_err(|error| match error {
+            regex_syntax::Error::Parse(error) => error.kind().to_string(),
+            regex_syntax::Error::Translate(error) => error.kind().to_string(),
+            other => other.to_string(),
+        })
     };
-    with(false).or_else(|_| with(true)).map_err(|error| match error {
-        regex_syntax::Error::Parse(error) => error.kind().to_string(),
-        regex_syntax::Error::Translate(error) => error.kind().to_string(),
-        other => other.to_string(),
-    })
+    with(false).or_else(|_| with(true))
 }
 
 /// Reads one file of rules. What could not be read is missing from the first part and told in the second.

@@ -1,0 +1,109 @@
+//! Matches that passed their rule, before they are held against each other.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use shared::finding::Confidence;
+use shared::fingerprint::Fingerprint;
+
+use crate::rules::{RuleIndex, RuleSet};
+
+use super::Hit;
+
+/// A match that passed its rule.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    /// Its rule.
+    pub rule: RuleIndex,
+    /// Belief so far.
+    pub confidence: Confidence,
+    /// The name of the decoded secret.
+    pub fingerprint: Fingerprint,
+    /// The whole match.
+    pub match_span: Range<u64>,
+    /// The secret.
+    pub span: Range<u64>,
+    /// Where the secret starts, once counted.
+    pub line: u64,
+    /// Where the secret starts, once counted.
+    pub column: u64,
+    /// What was decoded, outermost first.
+    pub decoded: Vec<&'static str>,
+    /// The public prefix and the length.
+    pub preview: String,
+    /// What the check said.
+    pub note: Option<String>,
+}
+
+/// Applies the rules' `near` conditions, resolves overlaps, and gives what stands, by position.
+///
+/// Guarantees: the outcome depends on the set of matches, not on their order.
+pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
+    near(rules, &mut raws);
+    raws.sort_by(|left, right| strength(rules, right).cmp(&strength(rules, left)));
+    // Spans that stand, by start; they never overlap, so the neighbour below is the only one to look at.
+    let mut standing: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut hits = Vec::new();
+    for raw in raws {
+        let below = standing.range(..raw.span.end).next_back();
+        if below.is_some_and(|(_, end)| *end > raw.span.start) {
+            continue;
+        }
+        standing.insert(raw.span.start, raw.span.end);
+        hits.push(Hit {
+            rule: raw.rule,
+            confidence: raw.confidence,
+            fingerprint: raw.fingerprint,
+            match_span: raw.match_span,
+            span: raw.span,
+            line: raw.line,
+            column: raw.column,
+            decoded: raw.decoded,
+            preview: raw.preview,
+            note: raw.note,
+        });
+    }
+    hits.sort_by_key(|hit| (hit.span.start, hit.rule));
+    hits
+}
+
+/// What wins an overlap: belief; then what was decoded over its encoding; then a rule for a format over a guess;
+/// then the longer secret; then, so that the outcome is one, place and rule.
+fn strength(rules: &RuleSet, raw: &Raw) -> impl Ord {
+    (
+        raw.confidence,
+        raw.decoded.len(),
+        rules.rule(raw.rule).confidence,
+        raw.span.end - raw.span.start,
+        std::cmp::Reverse((raw.span.start, raw.rule, raw.match_span.start, raw.match_span.end)),
+    )
+}
+
+/// Rules that want another one nearby: required and not there, the match falls; there, a guess is a shape.
+fn near(rules: &RuleSet, raws: &mut Vec<Raw>) {
+    if !raws.iter().any(|raw| !rules.rule(raw.rule).definition.near.is_empty()) {
+        return;
+    }
+    let mut lines: BTreeMap<RuleIndex, Vec<u64>> = BTreeMap::new();
+    for raw in raws.iter() {
+        lines.entry(raw.rule).or_default().push(raw.line);
+    }
+    lines.values_mut().for_each(|lines| lines.sort_unstable());
+    let seen = |name: &str, line: u64, away: u64| {
+        let lines = rules.find(name).and_then(|(index, _)| lines.get(&index));
+        lines.is_some_and(|lines| {
+            let first = lines.partition_point(|other| *other < line.saturating_sub(away));
+            lines.get(first).is_some_and(|other| *other <= line.saturating_add(away))
+        })
+    };
+    raws.retain_mut(|raw| {
+        for near in &rules.rule(raw.rule).definition.near {
+            if seen(&near.rule, raw.line, near.lines) {
+                raw.confidence = raw.confidence.max(Confidence::Shaped);
+            } else if near.required {
+                return false;
+            }
+        }
+        true
+    });
+}
