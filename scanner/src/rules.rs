@@ -9,6 +9,7 @@ pub mod definition;
 pub mod example;
 pub mod literals;
 pub mod load;
+pub mod proof;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -296,3 +297,6 @@ fn text_of(path: &Path) -> Result<String, String> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests;
