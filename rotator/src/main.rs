@@ -1,1 +1,47 @@
-fn main() {}
+//! `rotator`: parse, build, run, map to an exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{CommandFactory, Parser};
+use rotator::cli::{Cli, Command};
+use rotator::runner;
+use shared::exit::Exit;
+use shared::telemetry::{self, Form, Verbosity};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // `--help` and `--version` are answers, everything else is a mistake; clap knows which stream is meant.
+        Err(answer) => {
+            let exit = if answer.use_stderr() { Exit::Usage } else { Exit::Done };
+            return if answer.print().is_ok() { exit.into() } else { Exit::Usage.into() };
+        }
+    };
+    match run(&cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            // The last line of a failed run; nothing is left to do when standard error is gone too.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            Exit::Usage.into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    rotator::process::harden().context("cannot turn off core dumps")?;
+    telemetry::start(Verbosity::from_flags(cli.quiet, cli.verbose), Form::of_standard_error(true))?;
+    let mut out = std::io::stdout().lock();
+    match &cli.command {
+        Command::Sync(args) => runner::sync(args, &mut out),
+        Command::Check(args) => runner::check(args, &mut out),
+        Command::Crds => runner::crds(&mut out),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "rotator", &mut script);
+            out.write_all(&script).context("cannot write to standard output")?;
+            Ok(Exit::Done)
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::target::TargetName;
+
+/// Syncs Vault and OpenBao secrets into Kubernetes.
+///
+/// Exit codes: 0 all done; 1 some not done (each is named, with what to do); 2 usage or configuration error.
+#[derive(Debug, Parser)]
+#[command(name = "rotator", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// Say less: errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more; repeat for even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring every Secret that is due up to date, once
+    Sync(SyncArgs),
+    /// Check manifests without asking any server
+    Check(CheckArgs),
+    /// Print the CustomResourceDefinitions of the kinds that are read, for clusters without the operator's
+    Crds,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where manifests come from.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A file or folder of manifests
+    #[arg(long, value_name = "PATH")]
+    pub config: PathBuf,
+}
+
+/// What `sync` takes.
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Where manifests come from
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Where Secrets go: `cluster`, or `dir:PATH` (one manifest a file, mode 0600)
+    #[arg(long, value_name = "TARGET", default_value = "cluster")]
+    pub target: TargetName,
+    /// Refresh everything, also what is not due yet
+    #[arg(long)]
+    pub now: bool,
+    /// How many ExternalSecrets are worked on at once
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
+}
+
+/// Where manifests come from: exactly one.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct SourceArgs {
+    /// A file or folder of manifests
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// Read manifests from the API server (kubeconfig, or the pod's service account)
+    #[arg(long)]
+    pub cluster: bool,
+}

@@ -1,0 +1,47 @@
+//! Manifests: what a user writes, read into types, with every mistake named by file, line and column.
+//!
+//! [`load`](load::load) reads files into [`node`]s (values that know their place), [`decode`] turns those into
+//! the typed kinds of [`store`] and [`external_secret`], [`check`](check::check) says what else is wrong without
+//! asking any server, and [`support`] refuses what is not built yet.
+
+pub mod check;
+pub mod core;
+pub mod decode;
+pub mod duration;
+pub mod external_secret;
+pub mod load;
+pub mod node;
+pub mod object;
+pub mod problem;
+pub mod status;
+pub mod store;
+pub mod support;
+
+use self::core::{ConfigValues, SecretValues};
+use self::external_secret::{ClusterExternalSecretSpec, ExternalSecretSpec};
+use self::object::Object;
+use self::store::{ClusterSecretStoreSpec, SecretStoreSpec};
+
+/// Everything that was read.
+#[derive(Debug, Default)]
+pub struct Manifests {
+    /// Stores of one namespace.
+    pub stores: Vec<Object<SecretStoreSpec>>,
+    /// Stores of the whole cluster.
+    pub cluster_stores: Vec<Object<ClusterSecretStoreSpec>>,
+    /// Which values make which Secret.
+    pub external_secrets: Vec<Object<ExternalSecretSpec>>,
+    /// The same for many namespaces.
+    pub cluster_external_secrets: Vec<Object<ClusterExternalSecretSpec>>,
+    /// Secrets that stores refer to.
+    pub secrets: Vec<Object<SecretValues>>,
+    /// ConfigMaps that stores and templates refer to.
+    pub config_maps: Vec<Object<ConfigValues>>,
+    /// Namespaces with their labels.
+    pub namespaces: Vec<Object<()>>,
+    /// How many objects of other kinds were left alone.
+    pub others: usize,
+}
+
+#[cfg(test)]
+mod tests;
