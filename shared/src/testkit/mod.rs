@@ -15,7 +15,7 @@
 //! - A fixture that returns is ready. One that does not come up within its limit fails the test and shows the
 //!   end of the server's log.
 //! - Nothing outlives its test: a fixture kills its servers when it is dropped (a failed test drops it too), and
-//!   the kernel kills them when the test process itself is killed.
+//!   the kernel kills them when the test process itself is killed. Their folders go the same way.
 //! - A machine without the server skips the test aloud, in one line; with `KEYTURN_REQUIRE_SERVERS=1` (as CI sets)
 //!   that is a failure.
 //!

@@ -69,17 +69,18 @@ fn openbao_limits_a_token_to_its_policy() {
 
 #[test]
 fn kubernetes_stores_a_secret_and_refuses_a_service_account_without_a_role() {
-    let kube = require!(Kube::start());
-    kube.service_account("team-a", "app");
+    let kube = require!(Kube::shared());
+    let team = kube.fresh_namespace();
+    kube.service_account(&team, "app");
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "db" },
         "stringData": { "user": "ada" } });
-    let path = "api/v1/namespaces/team-a/secrets";
+    let path = format!("api/v1/namespaces/{team}/secrets");
 
-    kube.create(path, secret);
+    kube.create(&path, secret);
 
     let stored = kube.api("GET", &format!("{path}/db"), None).1;
     assert_eq!(stored["data"]["user"], "YWRh");
-    let token = kube.token_of("team-a", "app", &[]);
+    let token = kube.token_of(&team, "app", &[]);
     assert_eq!(kube.api_as(&token, "GET", &format!("{path}/db"), None).0, 403);
 }
 
@@ -114,12 +115,12 @@ fn controllers_collect_what_a_deleted_owner_leaves() {
 
 #[test]
 fn a_service_account_logs_in_to_openbao_with_its_own_token() {
-    let (bao, kube) = (require!(OpenBao::dev()), require!(Kube::start()));
+    let (bao, kube) = (require!(OpenBao::dev()), require!(Kube::shared()));
     bao.api("PUT", "secret/data/app", Some(json!({ "data": { "user": "ada" } })));
     bao.policy("app", r#"path "secret/data/app" { capabilities = ["read"] }"#);
     let role = kube.with_openbao_auth(&bao, "app", ("team-a", "app"), "app");
 
-    let token = role.login(&kube, &bao);
+    let token = role.login(kube, &bao);
 
     assert_eq!(bao.api_as(&token, "GET", "secret/data/app", None).1["data"]["data"]["user"], "ada");
     kube.service_account("team-a", "stranger");
@@ -213,7 +214,7 @@ fn a_paused_server_does_not_answer_until_it_goes_on() {
 
 /// Not a test by itself: the process that the next one kills.
 #[test]
-#[ignore = "run by the_kernel_kills_the_servers_of_a_killed_test_process"]
+#[ignore = "run by a_killed_test_process_leaves_no_server_and_no_folder"]
 fn a_test_process_that_waits_to_be_killed() {
     let folder = Folder::new("killed");
     let user = rustix::process::geteuid().is_root().then_some((65_534, 65_534));
@@ -233,23 +234,22 @@ fn a_test_process_that_waits_to_be_killed() {
             .join()
             .expect("two servers")
     });
-    println!("\nservers {} {}", servers[0].id(), servers[1].id());
+    println!("\nservers {} {} {}", servers[0].id(), servers[1].id(), folder.path().display());
     std::thread::sleep(Duration::from_secs(300));
 }
 
 #[test]
-fn the_kernel_kills_the_servers_of_a_killed_test_process() {
-    // What a killed process cannot remove goes with this folder.
-    let folder = Folder::new("killed-test");
+fn a_killed_test_process_leaves_no_server_and_no_folder() {
     let mut process = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "testkit::a_test_process_that_waits_to_be_killed", "--ignored", "--nocapture"])
-        .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())
         .spawn()
         .expect("start this program again");
     let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
     let line = lines.map_while(Result::ok).find(|line| line.starts_with("servers ")).expect("its servers");
-    let ids: Vec<u32> = line.split(' ').skip(1).map(|id| id.parse().expect("a process id")).collect();
+    let mut words = line.split(' ').skip(1);
+    let ids = [(); 2].map(|()| words.next().and_then(|id| id.parse().ok()).expect("a process id"));
+    let folder = std::path::PathBuf::from(words.next().expect("a folder"));
     std::thread::sleep(Duration::from_millis(500));
     assert!(ids.iter().all(|id| is_running(*id)), "a server outlives the thread that started it");
 
@@ -257,4 +257,5 @@ fn the_kernel_kills_the_servers_of_a_killed_test_process() {
     process.wait().expect("wait for it");
 
     eventually("the servers are gone", || !ids.iter().any(|id| is_running(*id)));
+    eventually("their folder is gone", || !folder.exists());
 }
