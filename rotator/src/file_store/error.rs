@@ -1,10 +1,10 @@
 //! What can go wrong with the local store, each in one line that names the file and what to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use shared::retry::Retry;
 
-/// Why the local store could not be used. Nothing was changed by a call that returns one of these.
+/// Why the local store could not be used. Unless it says otherwise, nothing was changed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FileStoreError {
     /// There is no store yet.
@@ -87,6 +87,18 @@ pub enum FileStoreError {
 }
 
 impl FileStoreError {
+    pub(super) fn io(file: &Path, doing: &'static str, error: &std::io::Error) -> Self {
+        Self::Io { file: file.to_owned(), doing, reason: error.to_string() }
+    }
+
+    /// For a file that must not exist yet.
+    pub(super) fn exists_or(file: &Path, doing: &'static str, error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Self::Exists { file: file.to_owned() },
+            _ => Self::io(file, doing, error),
+        }
+    }
+
     /// Whether trying again can help.
     pub fn retry(&self) -> Retry {
         match self {
