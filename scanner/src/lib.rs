@@ -6,5 +6,6 @@
 
 pub mod blob;
 pub mod check;
+pub mod decode;
 pub mod matcher;
 pub mod rules;

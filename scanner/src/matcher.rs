@@ -19,7 +19,10 @@ use std::ops::Range;
 use shared::finding::Confidence;
 use shared::fingerprint::{Fingerprint, FingerprintKey};
 
+use zeroize::Zeroizing;
+
 use crate::blob::Content;
+use crate::decode;
 use crate::rules::load::{BEFORE_MAX, MATCH_MAX};
 use crate::rules::{RuleIndex, RuleSet, RulesError};
 
@@ -100,8 +103,20 @@ pub struct Scratch {
 #[derive(Default)]
 struct Level {
     candidates: Vec<Candidate>,
+    /// How far the decoders are.
+    progress: decode::Progress,
+    /// The text of one piece.
+    decoded: Zeroizing<Vec<u8>>,
     /// By rule: up to where its last match reaches, in the haystack.
     done: Vec<(RuleIndex, u64)>,
+}
+
+impl Level {
+    /// Forgets the haystack before.
+    fn renew(&mut self) {
+        self.done.clear();
+        self.progress = decode::Progress::default();
+    }
 }
 
 /// A part of a haystack, with as much around it as matches and their lines can reach.
@@ -149,7 +164,9 @@ impl Engine {
     ) -> Result<Searched, ReadError> {
         scratch.memories.trim();
         let mut run = Run { engine: self, scratch, raws: Vec::new(), position: Position::START };
-        run.scratch.levels.iter_mut().for_each(|level| level.done.clear());
+        if let Some(level) = run.scratch.levels.first_mut() {
+            level.renew();
+        }
         let window_bytes = window_bytes.max(1);
         match content {
             Content::Slice(bytes) => {
@@ -252,6 +269,10 @@ impl Run<'_, '_> {
         for raw in new {
             position.advance(window.bytes, window.base, raw.span.start);
             (raw.line, raw.column) = position.line_column();
+            if raw.decoded.first().is_some_and(|label| label.starts_with("utf-16")) {
+                // Two bytes a letter; the byte order mark, should there be one, stands in the first line.
+                raw.column = raw.column.div_ceil(2);
+            }
         }
     }
 
@@ -285,7 +306,27 @@ impl Run<'_, '_> {
                 found.push(raw);
             }
         }
+        if depth < decode::DEPTH_MAX {
+            let part = decode::Part { bytes: window.bytes, base: window.base, owned: window.owned.clone() };
+            let Level { progress, decoded, .. } = &mut level;
+            progress.decode(&part, decoded, &mut |piece| self.piece(piece, depth + 1, found));
+        }
         self.scratch.levels[depth] = level;
+    }
+
+    /// Searches decoded text, and maps what is found back to where it came from.
+    fn piece(&mut self, piece: &decode::Piece<'_>, depth: usize, found: &mut Vec<Raw>) {
+        if let Some(level) = self.scratch.levels.get_mut(depth) {
+            level.renew();
+        }
+        let first = found.len();
+        let window = Window { bytes: piece.bytes, base: 0, owned: 0..piece.bytes.len() };
+        self.level(&window, depth, found);
+        for raw in &mut found[first..] {
+            raw.span = piece.map.outer(raw.span.clone());
+            raw.match_span = piece.map.outer(raw.match_span.clone());
+            raw.decoded.insert(0, piece.label);
+        }
     }
 }
 

@@ -39,6 +39,7 @@ pub struct Raw {
 ///
 /// Guarantees: the outcome depends on the set of matches, not on their order.
 pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
+    plain_first(&mut raws);
     near(rules, &mut raws);
     raws.sort_by(|left, right| strength(rules, right).cmp(&strength(rules, left)));
     // Spans that stand, by start; they never overlap, so the neighbour below is the only one to look at.
@@ -65,6 +66,18 @@ pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
     }
     hits.sort_by_key(|hit| (hit.span.start, hit.rule));
     hits
+}
+
+/// Drops what was seen in decoded text and stands there without decoding too: a text decoded for an escape
+/// elsewhere in it.
+fn plain_first(raws: &mut Vec<Raw>) {
+    if raws.iter().all(|raw| raw.decoded.is_empty()) {
+        return;
+    }
+    raws.sort_by_key(|raw| (raw.rule, raw.span.start, raw.span.end, raw.fingerprint, raw.decoded.len()));
+    raws.dedup_by(|next, kept| {
+        (next.rule, &next.span, next.fingerprint) == (kept.rule, &kept.span, kept.fingerprint)
+    });
 }
 
 /// What wins an overlap: belief; then what was decoded over its encoding; then a rule for a format over a guess;

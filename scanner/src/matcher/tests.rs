@@ -124,6 +124,51 @@ fn several_on_a_line_are_several() {
     assert_eq!(names(text).len(), 3);
 }
 
+#[test]
+fn encoded_secrets_are_found_where_they_stand() {
+    let secret = "acme_0123456789abcdef";
+    let inner = data_encoding::BASE64.encode(format!("password: {secret} and more").as_bytes());
+    let text = format!("first\ndata: {inner}\n");
+    let hits = search(text.as_bytes());
+    assert_eq!(hits.len(), 1);
+    assert_eq!((hits[0].line, &*hits[0].decoded), (2, ["base64"].as_slice()));
+    assert!(hits[0].span.start >= 12 && hits[0].span.end <= text.len() as u64);
+    let plain = search(secret.as_bytes());
+    assert_eq!(hits[0].fingerprint, plain[0].fingerprint);
+
+    let twice = data_encoding::BASE64.encode(text.as_bytes());
+    assert_eq!(search(twice.as_bytes())[0].decoded, ["base64", "base64"]);
+
+    let wide: Vec<u8> =
+        format!("one\r\nxyz {secret}\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let hits = search(&wide);
+    assert_eq!((hits.len(), hits[0].line, hits[0].column, hits[0].span.clone()), (1, 2, 5, 18..60));
+    assert_eq!(hits[0].fingerprint, plain[0].fingerprint);
+}
+
+#[test]
+fn a_decoded_secret_beats_its_encoding_and_a_plain_one_its_escape() {
+    let encoded = data_encoding::BASE64.encode(b"acme_0123456789abcdef, see you");
+    let hits = search(format!("token = \"{encoded}\"").as_bytes());
+    assert_eq!(hits.len(), 1);
+    assert_eq!(hits[0].decoded, ["base64"]);
+    let hits = search(b"q=%41&acme_0123456789abcdef");
+    assert_eq!((hits.len(), hits[0].decoded.len()), (1, 0));
+}
+
+#[test]
+fn hostile_haystacks_end_soon() {
+    let begun = std::time::Instant::now();
+    for piece in
+        ["a", "\0", "=", "acme_", "acsecret", "password = \"", "-----BEGIN ACME KEY-----", "%41", "QUFB"]
+    {
+        let text = piece.repeat(4_000_000 / piece.len());
+        let found = search(text.as_bytes());
+        assert!(found.len() < 100_000, "{piece}");
+    }
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
 /// A reader that gives a few bytes at a time and may fail at the end.
 struct Drip<'a> {
     bytes: &'a [u8],
@@ -179,6 +224,15 @@ mod invariance {
             fixed("ü→"),
             (1_usize..6000, prop_oneof![Just(b'a'), Just(b' '), Just(0_u8), Just(b'0')])
                 .prop_map(|(length, byte)| vec![byte; length]),
+            (1_usize..3000).prop_map(|length| {
+                data_encoding::BASE64
+                    .encode("acme_0123456789abcdef, password = \"aX91kd02mmPq\"; ".repeat(length).as_bytes())
+                    .into_bytes()
+            }),
+            (1_usize..2000).prop_map(|length| {
+                "acme_0123456789abcdef\n".repeat(length).encode_utf16().flat_map(u16::to_le_bytes).collect()
+            }),
+            fixed("a%3D%22acme_0123456789abcde%66 \\u003d"),
             (1_usize..40_000).prop_map(|length| {
                 b"0123456789abcdefghij\n".iter().copied().cycle().take(length).collect()
             }),

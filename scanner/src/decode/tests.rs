@@ -1,0 +1,86 @@
+//! What is found, what is not, and the way back.
+
+use super::{Part, Progress};
+use std::ops::Range;
+
+/// Label, text and the place of `secret` in the haystack, of each piece.
+fn pieces(haystack: &[u8]) -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    let part = Part { bytes: haystack, base: 0, owned: 0..haystack.len() };
+    Progress::default().decode(&part, &mut Vec::new(), &mut |piece| {
+        all.push((piece.label, String::from_utf8_lossy(piece.bytes).into_owned()));
+    });
+    all
+}
+
+fn place(haystack: &[u8], needle: &str) -> Range<u64> {
+    let mut found = 0..0;
+    let part = Part { bytes: haystack, base: 0, owned: 0..haystack.len() };
+    Progress::default().decode(&part, &mut Vec::new(), &mut |piece| {
+        if let Some(at) = memchr::memmem::find(piece.bytes, needle.as_bytes()) {
+            found = piece.map.outer(at as u64..(at + needle.len()) as u64);
+        }
+    });
+    found
+}
+
+const TEXT: &str =
+    "user = anna\npassword = a long enough text to be wrapped into several lines of base64, as mail does";
+
+#[test]
+fn base64_in_any_alphabet_and_alignment() {
+    for text in [TEXT, &TEXT[1..], &TEXT[2..]] {
+        let standard = data_encoding::BASE64.encode(text.as_bytes());
+        assert_eq!(pieces(format!("x: {standard}\n").as_bytes()), [("base64", text.to_owned())]);
+        let url = data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
+        assert_eq!(pieces(format!("x: {url}\n").as_bytes()), [("base64", text.to_owned())]);
+    }
+}
+
+#[test]
+fn wrapped_base64_is_one_text_with_a_way_back() {
+    let encoded = data_encoding::BASE64.encode(TEXT.as_bytes());
+    let lines: Vec<&str> = [&encoded[..64], &encoded[64..128], &encoded[128..]].to_vec();
+    let haystack = format!("body:\n  {}\n", lines.join("\n  "));
+    assert_eq!(pieces(haystack.as_bytes()), [("base64", TEXT.to_owned())]);
+    let place = place(haystack.as_bytes(), "wrapped");
+    // The 58th byte of the text is in the second line.
+    let second = haystack.find(lines[1]).unwrap() as u64;
+    assert!(place.start >= second && place.end <= second + 64, "{place:?}");
+}
+
+#[test]
+fn a_span_covers_the_letters_that_hold_it() {
+    let haystack = format!("x={}", data_encoding::BASE64.encode(b"012345678901234567890SECRET"));
+    assert_eq!(place(haystack.as_bytes(), "SECRET"), 2 + 28..2 + 36);
+}
+
+#[test]
+fn hexadecimal_text_is_decoded_and_hashes_are_not() {
+    let text = "token=0123456789abc";
+    let haystack = format!("h {}", data_encoding::HEXLOWER.encode(text.as_bytes()));
+    assert_eq!(pieces(haystack.as_bytes()), [("hex", text.to_owned())]);
+    assert_eq!(pieces(b"d41d8cd98f00b204e9800998ecf8427e e3b0c44298fc1c149afbf4c8996fb92427ae41e4"), []);
+    assert_eq!(
+        pieces(b"/usr/share/keyrings/debian_archive_keyring_removed a_very_long_function_name_of_java"),
+        []
+    );
+}
+
+#[test]
+fn utf16_both_ways_round() {
+    let little: Vec<u8> = "\u{feff}password=hunter22".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(pieces(&little), [("utf-16le", "password=hunter22".to_owned())]);
+    assert_eq!(place(&little, "hunter22"), 20..36);
+    let big: Vec<u8> = "\u{feff}password=hunter22".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    assert_eq!(pieces(&big), [("utf-16be", "password=hunter22".to_owned())]);
+    assert_eq!(place(&big, "hunter22"), 20..36);
+}
+
+#[test]
+fn escapes_of_letters_are_decoded() {
+    assert_eq!(pieces(b"url: postgres://u:p%40ss@h/"), [("percent", "postgres://u:p@ss@h/".to_owned())]);
+    assert_eq!(pieces(br#"{"a":"k\u003dv\n\"x\""}"#), [("escape", "{\"a\":\"k=v\n\"x\"\"}".to_owned())]);
+    assert_eq!(place(br#"{"a":"k\u003dvalue"}"#, "=value"), 7..18);
+    assert_eq!(pieces(b"printf(\"%d%s\\x1b[0m\\n\")"), []);
+}
