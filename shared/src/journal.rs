@@ -279,6 +279,14 @@ pub struct Progress {
     /// The old secret was refused while the new one worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven: Option<Proof>,
+    /// How often the endpoint answered against what was done there; bounded, then a person is needed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries: u32,
+}
+
+/// For fields that are left out when nothing went wrong.
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How an endpoint showed that the old secret is dead.

@@ -1,0 +1,78 @@
+//! What comes next, from the journal alone. Pure: no clock, no server.
+
+use jiff::Timestamp;
+use shared::journal::{Phase, Progress, Record};
+
+use crate::rotation::spec::Spec;
+use crate::rotation::step::{Rest, Step, later};
+
+/// Whether the target refuses effects of a holder whose lease is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateWrites {
+    /// It does.
+    Refused,
+    /// It cannot: the proof waits for one lease.
+    Possible,
+}
+
+/// The next step of the run in `record`.
+pub fn plan(record: &Record, spec: &Spec, late_writes: LateWrites, now: Timestamp) -> Step {
+    if record.needs_person.is_some() {
+        return Step::Rest(Rest::NeedsPerson);
+    }
+    match &record.phase {
+        Phase::Planned => Step::Stage,
+        Phase::Staged { .. } => {
+            next(record, spec, true, |p| p.applied.is_some()).map_or(Step::Rest(Rest::Done), Step::Apply)
+        }
+        Phase::Applied { .. } => {
+            next(record, spec, false, |p| p.tested.is_some()).map_or(Step::Rest(Rest::Done), Step::Test)
+        }
+        Phase::Tested { .. } => Step::Publish,
+        Phase::Published { .. } => Step::Observe,
+        Phase::Spread { grace_until, .. } => {
+            if now < *grace_until {
+                return Step::Rest(Rest::Until(*grace_until));
+            }
+            next(record, spec, true, |p| p.revoked.is_some()).map_or(Step::Rest(Rest::Done), Step::Revoke)
+        }
+        Phase::Revoked { revoked_at, .. } => {
+            let from = match late_writes {
+                LateWrites::Refused => *revoked_at,
+                LateWrites::Possible => later(*revoked_at, spec.lease),
+            };
+            if now < from {
+                return Step::Rest(Rest::Until(from));
+            }
+            first(record, spec, false, |p| p.proven.as_ref().is_some_and(|proof| proof.at >= from))
+                .map_or(Step::Conclude, Step::Prove)
+        }
+        Phase::Proven { .. } => Step::Rest(Rest::Done),
+    }
+}
+
+/// The first endpoint where something is not done yet. Where all is done and the phase still stands, the manifest
+/// lost an endpoint in the middle of the run: the last one is asked again, which completes the phase.
+fn next(
+    record: &Record,
+    spec: &Spec,
+    writable_only: bool,
+    done: impl Fn(&Progress) -> bool,
+) -> Option<String> {
+    first(record, spec, writable_only, done)
+        .or_else(|| spec.endpoints.iter().rfind(|e| !(writable_only && e.read_only)).map(|e| e.name.clone()))
+}
+
+/// The first endpoint, in the manifest's order, where something is not done yet.
+fn first(
+    record: &Record,
+    spec: &Spec,
+    writable_only: bool,
+    done: impl Fn(&Progress) -> bool,
+) -> Option<String> {
+    spec.endpoints
+        .iter()
+        .filter(|e| !(writable_only && e.read_only))
+        .find(|e| !record.endpoints.get(&e.name).is_some_and(&done))
+        .map(|e| e.name.clone())
+}

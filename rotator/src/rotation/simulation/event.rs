@@ -1,0 +1,442 @@
+//! The loop: one event after the other, each drawn from the seed.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Waker};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::journal::{PhaseName, Trigger};
+
+use crate::rotation::drive::{End, Wish, drive};
+use crate::rotation::generate::Policy;
+use crate::rotation::simulation::check;
+use crate::rotation::simulation::parts::{Simulated, context};
+use crate::rotation::simulation::random::Random;
+use crate::rotation::simulation::state::{Call, Ghost, Reply, Request, Server, Shown, State, Store, User};
+use crate::rotation::spec::{AtDeadline, Endpoint, Grace, OnLeak, Spec, Strategy};
+use crate::rotation::step::later;
+
+/// Events with faults; then faults stop and the run must end.
+const FAULTY_EVENTS: usize = 240;
+/// Drives after faults have stopped; a run of three endpoints takes about ten.
+const CALM_DRIVES: usize = 400;
+/// Rotators at once.
+const ACTORS: usize = 3;
+
+/// Kinds of faults, by the name that is counted.
+pub const FAULTS: [&str; 8] =
+    ["unreachable", "lost answer", "late", "crash", "pause", "rival", "store restored", "server restored"];
+
+/// What one seed gave.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// How many events there were.
+    pub events: usize,
+    /// The phase that the journal ended in, or `None` when a person was called.
+    pub ended: Option<PhaseName>,
+    /// Which (phase, fault) pairs happened.
+    pub pairs: BTreeSet<(PhaseName, &'static str)>,
+    /// The broken invariant, if one was.
+    pub broken: Option<String>,
+}
+
+type Drive = Pin<Box<dyn Future<Output = End>>>;
+
+struct Actor {
+    drive: Option<Drive>,
+    paused_until: Option<Timestamp>,
+    lives: u64,
+}
+
+struct Loop {
+    state: Rc<RefCell<State>>,
+    actors: Vec<Actor>,
+    backups: Vec<(Store, Vec<Server>)>,
+    restored_at: Option<Timestamp>,
+    events: usize,
+    runs: usize,
+}
+
+/// Runs one seed.
+///
+/// `None` only if the simulation's own set-up is wrong.
+pub fn simulate(seed: u64) -> Option<Outcome> {
+    let mut random = Random::new(seed);
+    let state = Rc::new(RefCell::new(set_up(&mut random)?));
+    let actors = (0..ACTORS).map(|_| Actor { drive: None, paused_until: None, lives: 0 }).collect();
+    let mut this = Loop { state, actors, backups: Vec::new(), restored_at: None, events: 0, runs: 0 };
+    let mut broken = None;
+    // A tenth of the seeds ends early, so that faults stop in every phase.
+    let faulty = random.below(FAULTY_EVENTS) + FAULTY_EVENTS / 10;
+    for _ in 0..faulty {
+        this.event(&mut random);
+        broken = check::broken(&this.state.borrow());
+        if broken.is_some() {
+            break;
+        }
+    }
+    if broken.is_none() {
+        broken = this.calm_down();
+    }
+    let state = this.state.borrow();
+    let ended = state.record().filter(|r| r.needs_person.is_none()).map(|r| r.phase.name());
+    Some(Outcome { seed, events: this.events, ended, pairs: state.pairs.clone(), broken })
+}
+
+fn set_up(random: &mut Random) -> Option<State> {
+    let strategy = match random.below(10) {
+        0..6 => Strategy::Alternating { accounts: ["app_a".into(), "app_b".into()] },
+        6..9 => Strategy::Dual { account: "app".into() },
+        _ => Strategy::Single { account: "app".into() },
+    };
+    let mut endpoints = vec![Endpoint { name: "rw".into(), read_only: false }];
+    if random.percent(40) {
+        endpoints.push(Endpoint { name: "pool".into(), read_only: false });
+    }
+    if random.percent(40) {
+        endpoints.push(Endpoint { name: "ro".into(), read_only: true });
+    }
+    let grace = if random.percent(50) { Duration::ZERO } else { Duration::from_mins(10) };
+    let at_deadline = if random.percent(50) { AtDeadline::Wait } else { AtDeadline::Revoke };
+    let spec = Spec {
+        name: "shop/orders".into(),
+        uid: "uid-1".into(),
+        revision_seen: 0,
+        endpoints,
+        policy: policy()?,
+        spread_timeout: Duration::from_mins(30),
+        grace: Grace { duration: grace, max: Duration::from_hours(1) },
+        on_leak: OnLeak { deadline: Duration::from_secs(45), at_deadline },
+        lease: Duration::from_mins(1),
+        effect_timeout: Duration::from_secs(5),
+        strategy,
+    };
+    let first = Shown { account: spec.strategy.next_slot(None).to_owned(), secret: b"first".to_vec() };
+    let fresh = random.percent(15);
+    let accounts: BTreeMap<_, BTreeSet<_>> = if fresh {
+        BTreeMap::new()
+    } else {
+        BTreeMap::from([(first.account.clone(), BTreeSet::from([first.secret.clone()]))])
+    };
+    let users = if fresh { 0 } else { random.below(4) };
+    let server = Server { accounts, sessions: BTreeMap::from([(first.account.clone(), users)]), effects: 0 };
+    Some(State {
+        locks: random.percent(50),
+        random: random.clone(),
+        now: Timestamp::UNIX_EPOCH,
+        servers: vec![server; spec.endpoints.len()],
+        store: Store { journal: None, published: (!fresh).then(|| (1, first.clone())) },
+        users: vec![User { holds: first, version: 1 }; users],
+        requests: Vec::new(),
+        replies: BTreeMap::new(),
+        ghosts: Vec::new(),
+        next_id: 0,
+        rejects: if random.percent(20) { random.below(3) } else { 0 },
+        journalled: BTreeSet::new(),
+        receipts: BTreeMap::new(),
+        pairs: BTreeSet::new(),
+        restored: false,
+        committed: None,
+        phase: PhaseName::Planned,
+        leaked: false,
+        broken: None,
+        spec,
+    })
+}
+
+/// The test of [`Policy`] holds these numbers to 128 bits.
+fn policy() -> Option<Policy> {
+    Policy::new(22, Policy::alphabet("alphanumeric")?, "").ok()
+}
+
+impl Loop {
+    fn event(&mut self, random: &mut Random) {
+        self.events += 1;
+        match random.below(100) {
+            0..55 => self.answer_one(random, true),
+            55..70 => self.start_one(random),
+            70..80 => self.pass_time(random),
+            80..88 => self.move_user(random),
+            88..92 => self.land_ghost(random),
+            92..95 => self.crash(random),
+            95..97 => self.pause(random),
+            97..99 => self.undeclared_session(random),
+            _ => self.backup_or_restore(random),
+        }
+        self.poll_all();
+    }
+
+    /// Polls every rotator that is not paused until it waits for the world.
+    fn poll_all(&mut self) {
+        let now = self.state.borrow().now;
+        for actor in &mut self.actors {
+            if actor.paused_until.is_some_and(|until| now < until) {
+                continue;
+            }
+            actor.paused_until = None;
+            let Some(drive) = &mut actor.drive else { continue };
+            // Wakers are not needed: everything is polled after every event.
+            if drive.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_ready() {
+                actor.drive = None;
+            }
+        }
+    }
+
+    fn start_one(&mut self, random: &mut Random) {
+        let index = random.below(ACTORS);
+        if self.actors[index].drive.is_some() {
+            return;
+        }
+        let wish = match random.below(10) {
+            0..7 if self.runs > 0 => Wish::Resume,
+            _ if self.runs >= 2 => Wish::Resume,
+            0..8 => Wish::Start(Trigger::Schedule),
+            _ => Wish::Start(Trigger::Leak { finding_id: "f-1".into(), actor: "scanner".into() }),
+        };
+        if matches!(wish, Wish::Start(_)) {
+            self.runs += 1;
+        }
+        if self.actors.iter().any(|a| a.drive.is_some()) {
+            self.state.borrow_mut().fault("rival");
+        }
+        self.spawn(index, wish);
+    }
+
+    fn spawn(&mut self, index: usize, wish: Wish) {
+        let actor = &mut self.actors[index];
+        actor.lives += 1;
+        let context = context(&self.state, index, format!("rotator-{index}-{}", actor.lives));
+        let spec = self.state.borrow().spec.clone();
+        actor.drive = Some(Box::pin(async move { drive::<Simulated>(&context, &spec, wish).await }));
+    }
+
+    /// Answers one request, or has it fail in one of the ways in which networks fail.
+    fn answer_one(&mut self, random: &mut Random, faults: bool) {
+        let mut state = self.state.borrow_mut();
+        if state.requests.is_empty() {
+            return;
+        }
+        let at = random.below(state.requests.len());
+        let request = state.requests.swap_remove(at);
+        let id = request.id;
+        let reply = match if faults { random.below(100) } else { 99 } {
+            0..4 => {
+                state.fault("unreachable");
+                Reply::Lost
+            }
+            4..9 => {
+                state.fault("lost answer");
+                state.execute(&request.call, request.actor);
+                Reply::Lost
+            }
+            9..13 => {
+                haunt(&mut state, request, "late");
+                Reply::Lost
+            }
+            _ => state.execute(&request.call, request.actor),
+        };
+        state.replies.insert(id, reply);
+    }
+
+    fn pass_time(&mut self, random: &mut Random) {
+        let seconds = [1, 3, 7, 20, 70, 400][random.below(6)];
+        let mut state = self.state.borrow_mut();
+        state.now = later(state.now, Duration::from_secs(seconds));
+        let now = state.now;
+        state.ghosts.retain(|ghost| ghost.until >= now);
+    }
+
+    /// A consumer reads what is published, logs in anew, and closes its old session.
+    fn move_user(&mut self, random: &mut Random) {
+        let mut state = self.state.borrow_mut();
+        let Some((version, shown)) = state.store.published.clone() else { return };
+        if state.users.is_empty() {
+            return;
+        }
+        let at = random.below(state.users.len());
+        let old = std::mem::replace(&mut state.users[at], User { holds: shown.clone(), version });
+        for server in &mut state.servers {
+            let open = server.sessions.entry(old.holds.account.clone()).or_default();
+            *open = open.saturating_sub(1);
+            *server.sessions.entry(shown.account.clone()).or_default() += 1;
+        }
+    }
+
+    fn land_ghost(&mut self, random: &mut Random) {
+        let mut state = self.state.borrow_mut();
+        if state.ghosts.is_empty() {
+            return;
+        }
+        let at = random.below(state.ghosts.len());
+        let ghost = state.ghosts.swap_remove(at);
+        if state.now > ghost.until {
+            return;
+        }
+        let server = match &ghost.call {
+            Call::Set(endpoint, ..) | Call::Revoke(endpoint, ..) => Some(*endpoint),
+            _ => None,
+        };
+        // On a target that locks, statements run in the order of the session that holds the lock.
+        if let Some(endpoint) = server
+            && state.locks
+            && state.servers[endpoint].effects != ghost.after
+        {
+            return;
+        }
+        state.execute(&ghost.call, ghost.actor);
+    }
+
+    fn crash(&mut self, random: &mut Random) {
+        let index = random.below(ACTORS);
+        if self.actors[index].drive.take().is_none() {
+            return;
+        }
+        self.actors[index].paused_until = None;
+        let mut state = self.state.borrow_mut();
+        state.fault("crash");
+        let (mine, others) = std::mem::take(&mut state.requests).into_iter().partition(|r| r.actor == index);
+        state.requests = others;
+        let mine: Vec<Request> = mine;
+        for request in mine {
+            if random.percent(50) {
+                haunt(&mut state, request, "crash");
+            }
+        }
+    }
+
+    fn pause(&mut self, random: &mut Random) {
+        let index = random.below(ACTORS);
+        if self.actors[index].drive.is_none() {
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        state.fault("pause");
+        self.actors[index].paused_until = Some(later(state.now, state.spec.lease * 2));
+    }
+
+    /// Somebody whom no manifest names logs in with what is published, or leaves.
+    fn undeclared_session(&mut self, random: &mut Random) {
+        let mut state = self.state.borrow_mut();
+        let Some((_, shown)) = state.store.published.clone() else { return };
+        let declared = state.users.iter().filter(|u| u.holds.account == shown.account).count();
+        let open = if random.percent(50) { declared + 1 } else { declared };
+        for server in &mut state.servers {
+            server.sessions.insert(shown.account.clone(), open);
+        }
+    }
+
+    /// Every so often a backup is made, and seldom one is put back, in a tenth of the seeds.
+    fn backup_or_restore(&mut self, random: &mut Random) {
+        let mut state = self.state.borrow_mut();
+        if self.backups.is_empty() || random.percent(60) {
+            self.backups.push((state.store.clone(), state.servers.clone()));
+            return;
+        }
+        let (store, servers) = self.backups[random.below(self.backups.len())].clone();
+        if random.percent(50) {
+            state.fault("store restored");
+            state.store = store;
+            state.committed = None;
+            state.look_at_journal();
+            // Tokens younger than the backup are gone with it: who was at work cannot go on.
+            state.requests.clear();
+            state.ghosts.clear();
+            for actor in &mut self.actors {
+                actor.drive = None;
+                actor.paused_until = None;
+            }
+        } else {
+            state.fault("server restored");
+            state.servers = servers;
+        }
+        state.restored = true;
+        self.restored_at = Some(state.now);
+    }
+
+    /// Faults stop; somebody resumes every so often, consumers move. The run must end.
+    fn calm_down(&mut self) -> Option<String> {
+        {
+            let mut state = self.state.borrow_mut();
+            state.requests.clear();
+            state.rejects = 0;
+            let until = later(state.now, state.spec.lease * 3);
+            state.now = until;
+            state.ghosts.clear();
+        }
+        for actor in &mut self.actors {
+            actor.drive = None;
+            actor.paused_until = None;
+        }
+        let mut random = self.state.borrow().random.clone();
+        for _ in 0..CALM_DRIVES {
+            let first = {
+                let state = self.state.borrow();
+                state.store.journal.is_none() && state.spec.revision_seen == 0
+            };
+            self.spawn(0, if first { Wish::Start(Trigger::Schedule) } else { Wish::Resume });
+            self.poll_all();
+            while self.actors[0].drive.is_some() {
+                self.events += 1;
+                self.answer_one(&mut random, false);
+                self.poll_all();
+                if let Some(broken) = check::broken(&self.state.borrow()) {
+                    return Some(broken);
+                }
+            }
+            let users = self.state.borrow().users.len();
+            for _ in 0..users * 3 {
+                self.move_user(&mut random);
+            }
+            for server in &mut self.state.borrow_mut().servers {
+                server.sessions.clear();
+            }
+            let mut state = self.state.borrow_mut();
+            state.now = later(state.now, Duration::from_mins(2));
+            let over = state.record().is_none_or(|record| {
+                record.needs_person.is_some()
+                    || record.phase.name() == PhaseName::Proven
+                    || record.revision < state.spec.revision_seen
+            });
+            if over {
+                break;
+            }
+        }
+        let state = self.state.borrow();
+        if let (Some(restored_at), Some(record)) = (self.restored_at, state.record()) {
+            // Put back after the last proof: nothing could have seen it before the next run.
+            let after =
+                |p: &shared::journal::Progress| p.proven.as_ref().is_some_and(|p| p.at <= restored_at);
+            if record.phase.name() == PhaseName::Proven && record.endpoints.values().any(after) {
+                return None;
+            }
+        }
+        check::broken_at_end(&state)
+    }
+}
+
+/// Lets an effect arrive later, if it is one.
+fn haunt(state: &mut State, request: Request, fault: &'static str) {
+    state.fault(fault);
+    let Request { actor, call, .. } = request;
+    let (until, after) = match &call {
+        Call::Set(endpoint, .., lease) | Call::Revoke(endpoint, .., lease) => {
+            (lease.until, state.servers[*endpoint].effects)
+        }
+        Call::Store(..) | Call::Publish(..) => (later(state.now, state.spec.lease * 4), 0),
+        Call::Load
+        | Call::Read
+        | Call::Ready(..)
+        | Call::Test(..)
+        | Call::Sessions(..)
+        | Call::Observe(_)
+        | Call::Issue(_) => {
+            return;
+        }
+    };
+    state.ghosts.push(Ghost { actor, call, until, after });
+}
