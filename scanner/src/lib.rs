@@ -5,6 +5,8 @@
 //! unpacked on the way. The matcher searches a blob for the rules, and checks decide what a match is worth.
 
 pub mod blob;
+pub mod limits;
+pub mod mmap;
 pub mod check;
 pub mod decode;
 pub mod matcher;
