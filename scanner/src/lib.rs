@@ -7,7 +7,12 @@
 pub mod blob;
 pub mod limits;
 pub mod mmap;
-pub mod check;
-pub mod decode;
+mod walk;
+mod tasks;
+pub mod source;
+mod image;
+mod unpack;
 pub mod matcher;
+pub mod decode;
 pub mod rules;
+pub mod check;

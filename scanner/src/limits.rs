@@ -13,7 +13,7 @@ const GIB: u64 = 1 << 30;
 
 /// A decoder that needs no more than this runs at once, wherever it is met; a larger one waits for its share of
 /// `decoder-memory`. zstd's and xz's usual windows are 8 MiB.
-pub(crate) const SMALL_DECODER_BYTES: u64 = 10 * MIB;
+pub(crate) const SMALL_DECODER_BYTES: u64 = 8 * MIB;
 
 /// The largest manifest, index or configuration that is parsed. Registries refuse manifests over 4 MiB.
 pub(crate) const DOCUMENT_BYTES_MAX: u64 = 8 * MIB;
@@ -37,7 +37,7 @@ pub struct Limits {
     pub time: Duration,
     /// Memory for windows and dictionaries of decoders, all threads together, in bytes.
     pub decoder_memory: u64,
-    /// Disk space for unlinked spill files: streams inside streams that need random access, in bytes.
+    /// Disk space for one archive inside a stream, in an unlinked temporary file, in bytes.
     pub spill: u64,
 }
 
@@ -97,7 +97,7 @@ pub const TABLE: [LimitRow; 7] = [
     LimitRow {
         name: "spill",
         default: "2GiB",
-        meaning: "unlinked temporary files for archives inside streams; 0 turns them off",
+        meaning: "the unlinked temporary file for one archive inside a stream; 0 turns them off",
     },
 ];
 

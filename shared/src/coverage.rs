@@ -106,8 +106,15 @@ pub enum Excluded {
     GitFolder,
     /// A further name of an inode that was already searched.
     SameInode,
-    /// An attestation manifest of an image index: it describes an image and has no file system.
+    /// An attestation manifest of an image index: it describes an image and has no file system. Its statements are
+    /// searched.
     Attestation,
+    /// A platform that an index names and that was not pulled into the archive.
+    AbsentPlatform,
+    /// An image of another platform than the one that was asked for.
+    OtherPlatform,
+    /// A file system that the kernel makes up: `/proc`, `/sys`.
+    KernelFilesystem,
 }
 
 impl Excluded {
@@ -121,6 +128,9 @@ impl Excluded {
             Self::GitFolder => "git-folder",
             Self::SameInode => "same-inode",
             Self::Attestation => "attestation",
+            Self::AbsentPlatform => "absent-platform",
+            Self::OtherPlatform => "other-platform",
+            Self::KernelFilesystem => "kernel-filesystem",
         }
     }
 }

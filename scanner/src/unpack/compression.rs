@@ -1,0 +1,237 @@
+//! Compressed streams, each with a limit on the memory of its decoder and on what comes out of it.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, BufReader, Read};
+use std::rc::Rc;
+
+use thiserror::Error;
+
+use super::format::Codec;
+use crate::limits::RATIO_FLOOR_BYTES;
+use crate::walk::Walk;
+
+/// What is read from a stream at once, before it is decoded.
+const INPUT_BUFFER_BYTES: usize = 64 << 10;
+
+/// What xz takes beside its dictionary.
+const XZ_OVERHEAD_BYTES: u64 = 2 << 20;
+
+/// A stream came to one of our limits: not the fault of its bytes.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(crate) struct LimitReached(String);
+
+/// The message, if an error of a decoder stands for a limit.
+pub(crate) fn limit_reached(error: &io::Error) -> Option<String> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<LimitReached>()).map(ToString::to_string)
+}
+
+/// Starts to decode a stream. `memory` is the most that its window may take, in bytes.
+///
+/// All members of gzip, all frames of zstd and lz4, and all streams of bzip2 and xz are read, one after the other.
+/// The reader's errors: [`io::ErrorKind::UnexpectedEof`] when the stream is cut off, [`LimitReached`] inside
+/// [`io::ErrorKind::Other`], anything else when it is damaged.
+pub(crate) fn decode<'a>(
+    walk: &'a Walk<'a>,
+    codec: Codec,
+    reader: impl Read + 'a,
+    memory: u64,
+) -> io::Result<Box<dyn Read + 'a>> {
+    let stored = Rc::new(Cell::new(0));
+    let reader = BufReader::with_capacity(INPUT_BUFFER_BYTES, Counted { reader, count: Rc::clone(&stored) });
+    let decoder: Box<dyn Read + 'a> = match codec {
+        Codec::Gzip => Box::new(Gzip::new(reader)),
+        Codec::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
+            decoder.window_log_max(memory.max(1 << 10).next_power_of_two().ilog2())?;
+            Box::new(decoder)
+        }
+        Codec::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+        Codec::Xz => {
+            let kib = u32::try_from((memory + XZ_OVERHEAD_BYTES) >> 10).unwrap_or(u32::MAX);
+            Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, kib))
+        }
+        Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(reader)),
+    };
+    Ok(Box::new(Expanding { decoder, walk, stored, expanded: 0 }))
+}
+
+/// How much memory the window of a stream takes, in bytes, told from its first bytes.
+pub(crate) fn memory_needed(codec: Codec, head: &[u8]) -> u64 {
+    match codec {
+        Codec::Gzip => 64 << 10,
+        // 900 kB of block as 4-byte links; the reduced mode is not used.
+        Codec::Bzip2 => 4 << 20,
+        // Blocks of 4 MiB, linked ones with their window.
+        Codec::Lz4 => 8 << 20,
+        Codec::Zstd => zstd_window(head),
+        Codec::Xz => xz_dictionary(head),
+    }
+}
+
+/// RFC 8878, 3.1.1.1: the window descriptor, or the content size of a single segment.
+fn zstd_window(mut head: &[u8]) -> u64 {
+    const DEFAULT: u64 = 8 << 20;
+    // Skippable frames before the first one that counts.
+    while let [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, rest @ ..] = head {
+        let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+        head = rest.get(length..).unwrap_or_default();
+    }
+    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = head else { return DEFAULT };
+    let single_segment = descriptor & 0x20 != 0;
+    if !single_segment {
+        let Some(&window) = rest.first() else { return DEFAULT };
+        let base = 1_u64 << (10 + (window >> 3));
+        return base + base / 8 * u64::from(window & 7);
+    }
+    let dictionary_bytes = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let size_bytes = [1, 2, 4, 8][usize::from(descriptor >> 6)];
+    let Some(size) = rest.get(dictionary_bytes..dictionary_bytes + size_bytes) else { return DEFAULT };
+    let size = size.iter().rev().fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
+    size.max(1 << 10)
+}
+
+/// The .xz file format, 3.1: the first block's filters; LZMA2's only property is the size of its dictionary.
+fn xz_dictionary(head: &[u8]) -> u64 {
+    const DEFAULT: u64 = 8 << 20;
+    xz_dictionary_of(head).unwrap_or(DEFAULT)
+}
+
+fn xz_dictionary_of(head: &[u8]) -> Option<u64> {
+    const LZMA2: u64 = 0x21;
+    let block = head.get(12..)?;
+    let flags = *block.get(1)?;
+    let mut rest = block.get(2..)?;
+    for present in [0x40, 0x80] {
+        if flags & present != 0 {
+            variable_length(&mut rest)?;
+        }
+    }
+    for _ in 0..=(flags & 3) {
+        let id = variable_length(&mut rest)?;
+        let length = usize::try_from(variable_length(&mut rest)?).ok()?;
+        let properties = rest.get(..length)?;
+        rest = &rest[length..];
+        if id == LZMA2 {
+            let bits = u32::from(*properties.first()? & 0x3f);
+            return (bits <= 40).then(|| (2 | u64::from(bits & 1)) << (bits / 2 + 11));
+        }
+    }
+    None
+}
+
+fn variable_length(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..63).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Counts stored bytes for the ratio.
+struct Counted<R> {
+    reader: R,
+    count: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.count.set(self.count.get() + count as u64);
+        Ok(count)
+    }
+}
+
+/// Holds what comes out to the limits.
+struct Expanding<'a> {
+    decoder: Box<dyn Read + 'a>,
+    walk: &'a Walk<'a>,
+    stored: Rc<Cell<u64>>,
+    expanded: u64,
+}
+
+impl Read for Expanding<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.decoder.read(buffer).map_err(|error| {
+            // Both libraries have no kind of their own for it.
+            let text = error.to_string();
+            if text.contains("too much memory") || text.contains("memory too big") {
+                let reason = "its window needs more than the limit `decoder-memory` allows here";
+                io::Error::other(LimitReached(reason.to_owned()))
+            } else {
+                error
+            }
+        })?;
+        self.expanded += count as u64;
+        if self.walk.count_expanded(count as u64).is_err() {
+            return Err(io::Error::other(LimitReached("the target's limits are reached".to_owned())));
+        }
+        let allowed = self.stored.get().saturating_mul(self.walk.limits.ratio).max(RATIO_FLOOR_BYTES);
+        if self.expanded > allowed {
+            let ratio = self.walk.limits.ratio;
+            let reason = format!("it expands more than {ratio} times: see the limit `ratio`");
+            return Err(io::Error::other(LimitReached(reason)));
+        }
+        Ok(count)
+    }
+}
+
+/// All members of a gzip stream. Zero bytes behind the last one are padding; anything else is damage.
+struct Gzip<R: BufRead> {
+    /// None between members.
+    member: Option<flate2::bufread::GzDecoder<R>>,
+    between: Option<R>,
+}
+
+impl<R: BufRead> Gzip<R> {
+    fn new(reader: R) -> Self {
+        Self { member: None, between: Some(reader) }
+    }
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if let Some(member) = &mut self.member {
+                let count = member.read(buffer)?;
+                if count > 0 {
+                    return Ok(count);
+                }
+                self.between = self.member.take().map(flate2::bufread::GzDecoder::into_inner);
+            }
+            let Some(mut reader) = self.between.take() else { return Ok(0) };
+            // An empty stream never gets here: its first bytes told the format.
+            match reader.fill_buf()?.first() {
+                Some(0) => drain_zeros(&mut reader)?,
+                Some(_) => {
+                    self.member = Some(flate2::bufread::GzDecoder::new(reader));
+                    continue;
+                }
+                None => {}
+            }
+            return Ok(0);
+        }
+    }
+}
+
+fn drain_zeros(reader: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let buffer = reader.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        if buffer.iter().any(|&byte| byte != 0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes behind the end of the stream"));
+        }
+        let length = buffer.len();
+        reader.consume(length);
+    }
+}
