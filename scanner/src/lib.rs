@@ -5,14 +5,14 @@
 //! unpacked on the way. The matcher searches a blob for the rules, and checks decide what a match is worth.
 
 pub mod blob;
-pub mod limits;
-pub mod mmap;
-mod walk;
-mod tasks;
-pub mod source;
-mod image;
-mod unpack;
-pub mod matcher;
-pub mod decode;
-pub mod rules;
 pub mod check;
+pub mod decode;
+mod image;
+pub mod limits;
+pub mod matcher;
+pub mod mmap;
+pub mod rules;
+pub mod source;
+mod tasks;
+mod unpack;
+mod walk;
