@@ -1,9 +1,9 @@
 //! Syncs Vault and OpenBao secrets into Kubernetes and rotates credentials, each old one proven dead.
 //!
 //! Data flows one way: schedule → plan → apply → record. A [`manifest`] says what is wanted. A [`provider`] reads
-//! and writes secrets, from a [`vault`] server or an encrypted [`file_store`]. A [`target`] is where Secrets go. A
-//! [`rotation`] turns one credential and proves the old one dead. The [`runner`] joins them for each command of
-//! the [`cli`].
+//! and writes secrets, from a [`vault`] server or an encrypted [`file_store`]. A [`target`] is where Secrets go, and
+//! [`sync`] fills it. A [`rotation`] turns one credential and proves the old one dead. The [`runner`] joins them for
+//! each command of the [`cli`].
 
 pub mod cli;
 pub mod file_store;
@@ -12,5 +12,6 @@ pub mod process;
 pub mod provider;
 pub mod rotation;
 pub mod runner;
+pub mod sync;
 pub mod target;
 pub mod vault;

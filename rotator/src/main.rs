@@ -34,7 +34,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     telemetry::start(Verbosity::from_flags(cli.quiet, cli.verbose), Form::of_standard_error(true))?;
     let mut out = std::io::stdout().lock();
     match &cli.command {
-        Command::Sync(args) => runner::sync(args, &mut out),
+        Command::Sync(args) => runner::sync(args, cli.verbose > 0, &mut out),
         Command::Check(args) => runner::check(args, &mut out),
         Command::Crds => runner::crds(&mut out),
         Command::Completions { shell } => {

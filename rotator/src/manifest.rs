@@ -39,6 +39,8 @@ pub struct Manifests {
     pub config_maps: Vec<Object<ConfigValues>>,
     /// Namespaces with their labels.
     pub namespaces: Vec<Object<()>>,
+    /// What is wrong with objects of a cluster; of files it stops the run.
+    pub unreadable: Vec<problem::Problem>,
     /// How many objects of other kinds were left alone.
     pub others: usize,
 }

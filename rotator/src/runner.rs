@@ -12,6 +12,13 @@ use crate::manifest::external_secret::{ClusterExternalSecret, ExternalSecret};
 use crate::manifest::load::load;
 use crate::manifest::problem::Problem;
 use crate::manifest::store::{ClusterSecretStore, SecretStore};
+use crate::sync::Round;
+use crate::sync::objects::Objects;
+use crate::sync::outcome::Summary;
+use crate::sync::stores::Stores;
+use crate::target::cluster::Cluster;
+use crate::target::folder::Folder;
+use crate::target::{Target, TargetName};
 
 /// How many problems are printed; the rest are counted.
 const PROBLEMS_SHOWN_MAX: usize = 100;
@@ -37,12 +44,63 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// `rotator sync`.
+/// `rotator sync`: one round.
 ///
 /// # Errors
 /// When the configuration cannot be used or output cannot be written.
-pub fn sync(_args: &SyncArgs, _out: &mut dyn Write) -> anyhow::Result<Exit> {
-    anyhow::bail!("sync is not built yet")
+pub fn sync(args: &SyncArgs, verbose: bool, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(sync_once(args));
+    // A name that is still being resolved must not hold the process.
+    runtime.shutdown_background();
+    match result? {
+        Synced::Problems(problems) => {
+            print_problems(problems)?;
+            Ok(Exit::Usage)
+        }
+        Synced::Round { summary, target } => {
+            summary.write(&target, verbose, out)?;
+            Ok(summary.exit())
+        }
+    }
+}
+
+enum Synced {
+    Problems(Vec<Problem>),
+    Round { summary: Summary, target: String },
+}
+
+async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
+    let Some(config) = &args.source.config else { anyhow::bail!("--cluster is not supported yet") };
+    let (manifests, mut problems) = load(config);
+    problems.extend(check_manifests(&manifests));
+    if !problems.is_empty() {
+        return Ok(Synced::Problems(problems));
+    }
+    let (target, client) = match &args.target {
+        TargetName::Folder(path) => (Target::Folder(Folder::open(path)?), None),
+        TargetName::Cluster => {
+            let client = connect().await?;
+            (Target::Cluster(Cluster::new(client.clone())), Some(client))
+        }
+    };
+    let stores = Stores::new(&manifests, Objects::new(&manifests, client));
+    let round = Round { stores: &stores, target: &target, concurrency: usize::from(args.concurrency) };
+    let reports = round.run(&manifests.external_secrets).await;
+    let (removed, orphans_error) = match round.remove_orphans(&manifests.external_secrets) {
+        Ok(removed) => (removed, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    stores.close().await;
+    let summary = Summary { reports, removed, orphans_error };
+    Ok(Synced::Round { summary, target: target.to_string() })
+}
+
+/// A client for the cluster of the kubeconfig, or for the one that this pod runs in.
+async fn connect() -> anyhow::Result<kube::Client> {
+    let config =
+        kube::Config::infer().await.context("no kubeconfig and no pod's service account can be read")?;
+    kube::Client::try_from(config).context("the kubeconfig cannot be used")
 }
 
 /// `rotator crds`: the definitions as YAML documents.

@@ -144,6 +144,23 @@ pub enum LabelOperator {
     DoesNotExist,
 }
 
+impl LabelSelector {
+    /// Whether labels fit: all conditions must hold, so an empty selector fits everything.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        let equal = self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+        equal
+            && self.match_expressions.iter().all(|expression| {
+                let value = labels.get(&expression.key);
+                match expression.operator {
+                    LabelOperator::In => value.is_some_and(|value| expression.values.contains(value)),
+                    LabelOperator::NotIn => value.is_none_or(|value| !expression.values.contains(value)),
+                    LabelOperator::Exists => value.is_some(),
+                    LabelOperator::DoesNotExist => value.is_none(),
+                }
+            })
+    }
+}
+
 /// A Vault or OpenBao server and a mount of its key-value engine.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,195 @@
+//! Reads every value that an ExternalSecret asks for.
+
+use shared::secret::Secret;
+
+use super::stores::{StoreError, Stores};
+use super::value::{self, ValueError, Values};
+use crate::manifest::external_secret::{
+    DataEntry, DataFrom, DeletionPolicy, ExternalSecretSpec, MetadataPolicy, RemoteRef, SourceRef, StoreRef,
+};
+use crate::manifest::object::Object;
+use crate::provider::{Document, Key, ReadError};
+
+/// Why the values could not be read. The path says which entry of the manifest.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum GatherError {
+    /// The store cannot be used.
+    #[error("{path}: {error}")]
+    Store {
+        /// The field.
+        path: String,
+        /// Why.
+        error: StoreError,
+    },
+    /// The store was asked and did not give it.
+    #[error("{path}: {error}")]
+    Read {
+        /// The field.
+        path: String,
+        /// Why.
+        error: Box<ReadError>,
+    },
+    /// What the store gave does not fit.
+    #[error("{path}: {store}: {key}: {error}")]
+    Value {
+        /// The field.
+        path: String,
+        /// The store.
+        store: String,
+        /// The secret's path in it.
+        key: String,
+        /// Why.
+        error: ValueError,
+    },
+    /// The manifest asks for what cannot be.
+    #[error("{path}: {what}")]
+    Manifest {
+        /// The field.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl GatherError {
+    /// Whether the store answers, and nothing is there.
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Read { error, .. } if matches!(**error, ReadError::NotFound { .. }))
+    }
+}
+
+/// The values of one ExternalSecret, in the order of the operator: `dataFrom` first, then `data`, later ones win.
+///
+/// Secrets that do not exist are left out when the deletion policy is not Retain.
+///
+/// # Errors
+/// At the first entry that cannot be read.
+pub async fn gather(object: &Object<ExternalSecretSpec>, stores: &Stores<'_>) -> Result<Values, GatherError> {
+    let mut values = Values::new();
+    let skips_absent = object.spec.target.deletion_policy != DeletionPolicy::Retain;
+    for (index, from) in object.spec.data_from.iter().enumerate() {
+        let path = format!("spec.dataFrom[{index}]");
+        match read_from(object, from, &path, stores).await {
+            Ok(mut found) => values.append(&mut found),
+            Err(error) if skips_absent && error.is_absence() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for (index, entry) in object.spec.data.iter().enumerate() {
+        let path = format!("spec.data[{index}]");
+        match read_entry(object, entry, &path, stores).await {
+            Ok(value) => {
+                values.insert(entry.secret_key.clone(), value);
+            }
+            Err(error) if skips_absent && error.is_absence() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(values)
+}
+
+/// The store of an entry: its own, or the ExternalSecret's.
+fn store_of<'a>(
+    object: &'a Object<ExternalSecretSpec>,
+    source: Option<&'a SourceRef>,
+    path: &str,
+) -> Result<&'a StoreRef, GatherError> {
+    source
+        .and_then(|source| source.store_ref.as_ref())
+        .or(object.spec.secret_store_ref.as_ref())
+        .filter(|store| !store.name.is_empty())
+        .ok_or_else(|| GatherError::Manifest {
+            path: path.to_owned(),
+            what: "no store is named; add secretStoreRef".to_owned(),
+        })
+}
+
+async fn read_entry(
+    object: &Object<ExternalSecretSpec>,
+    entry: &DataEntry,
+    path: &str,
+    stores: &Stores<'_>,
+) -> Result<Secret, GatherError> {
+    let remote = &entry.remote_ref;
+    let store = store_of(object, entry.source_ref.as_ref(), path)?;
+    let property = remote.property.as_deref();
+    read(object, store, remote, path, stores, |document| {
+        let found = value::property(document, property)?;
+        let found = value::decode(remote.decoding_strategy.unwrap_or_default(), found, None)?;
+        value::check_null_bytes(remote.null_byte_policy.unwrap_or_default(), &found, None)?;
+        Ok(found)
+    })
+    .await
+}
+
+async fn read_from(
+    object: &Object<ExternalSecretSpec>,
+    from: &DataFrom,
+    path: &str,
+    stores: &Stores<'_>,
+) -> Result<Values, GatherError> {
+    let Some(remote) = &from.extract else {
+        let what = "only extract is supported yet".to_owned();
+        return Err(GatherError::Manifest { path: path.to_owned(), what });
+    };
+    let store = store_of(object, from.source_ref.as_ref(), path)?;
+    let property = remote.property.as_deref().filter(|property| !property.is_empty());
+    read(object, store, remote, &format!("{path}.extract"), stores, |document| {
+        let found = value::extract(document, property)?;
+        let found = value::convert_keys(remote.conversion_strategy.unwrap_or_default(), found)?;
+        value::check_keys(&found)?;
+        let found = value::decode_all(remote.decoding_strategy.unwrap_or_default(), found)?;
+        for (key, found) in &found {
+            value::check_null_bytes(remote.null_byte_policy.unwrap_or_default(), found, Some(key))?;
+        }
+        Ok(found)
+    })
+    .await
+}
+
+/// Reads one document and hands it to `take`.
+async fn read<T>(
+    object: &Object<ExternalSecretSpec>,
+    store: &StoreRef,
+    remote: &RemoteRef,
+    path: &str,
+    stores: &Stores<'_>,
+    take: impl FnOnce(&[u8]) -> Result<T, ValueError>,
+) -> Result<T, GatherError> {
+    let pass = stores
+        .open(store, object.namespace())
+        .await
+        .map_err(|error| GatherError::Store { path: path.to_owned(), error })?;
+    let read_error = |error| GatherError::Read { path: path.to_owned(), error: Box::new(error) };
+    let misfit = |error| GatherError::Value {
+        path: path.to_owned(),
+        store: pass.provider().name().to_owned(),
+        key: remote.key.clone(),
+        error,
+    };
+    if remote.metadata_policy == Some(MetadataPolicy::Fetch) {
+        let what = "metadataPolicy Fetch is not supported yet".to_owned();
+        return Err(GatherError::Manifest { path: path.to_owned(), what });
+    }
+    let key = Key { path: remote.key.clone(), version: version(remote, path)? };
+    let document = pass.read(&key).await.map_err(read_error)?;
+    expose(&document, take).map_err(misfit)
+}
+
+fn expose<T>(
+    document: &Document,
+    take: impl FnOnce(&[u8]) -> Result<T, ValueError>,
+) -> Result<T, ValueError> {
+    document.json().expose(take)
+}
+
+/// The version that is asked for; "0" is the latest, as the server has it.
+fn version(remote: &RemoteRef, path: &str) -> Result<Option<u64>, GatherError> {
+    match remote.version.as_deref() {
+        None | Some("" | "0") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| GatherError::Manifest {
+            path: format!("{path}.version"),
+            what: "not a version; write a number in quotes, or leave it out".to_owned(),
+        }),
+    }
+}

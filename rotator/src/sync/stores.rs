@@ -1,0 +1,212 @@
+//! Opens the stores that ExternalSecrets name, each once.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use regex::Regex;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::objects::Objects;
+use super::vault_store;
+use crate::file_store::FileStore;
+use crate::manifest::Manifests;
+use crate::manifest::external_secret::{StoreKind, StoreRef};
+use crate::manifest::object::{Origin, full_name};
+use crate::manifest::problem::Problem;
+use crate::manifest::store::{FileSpec, SecretStoreSpec, StoreCondition};
+use crate::provider::{Pass, Provider};
+
+/// The controller that serves a store, where the store names one.
+pub const CONTROLLER: &str = "keyturn";
+
+/// Why a store cannot be used. One line that names the store and what to do; no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such store.
+    #[error("there is no {kind} {name}; create it, or correct the reference")]
+    Missing {
+        /// SecretStore or ClusterSecretStore.
+        kind: &'static str,
+        /// `namespace/name`, or the name.
+        name: String,
+    },
+    /// The store belongs to another controller.
+    #[error("{store}: another controller serves this store ({controller}); left alone")]
+    OtherController {
+        /// The store.
+        store: String,
+        /// The controller's name.
+        controller: String,
+    },
+    /// A ClusterSecretStore that this namespace may not use.
+    #[error("{store}: the namespace {namespace} may not use this store; see its conditions")]
+    NotAllowed {
+        /// The store.
+        store: String,
+        /// The namespace.
+        namespace: String,
+    },
+    /// The store's own manifest is wrong.
+    #[error("{store}: {what}")]
+    Invalid {
+        /// The store.
+        store: String,
+        /// What is wrong and what to do.
+        what: String,
+    },
+}
+
+/// The stores of one run.
+pub struct Stores<'a> {
+    manifests: &'a Manifests,
+    objects: Objects<'a>,
+    opened: Mutex<HashMap<StoreId, Opened>>,
+}
+
+type Opened = Arc<OnceCell<Result<Arc<Pass>, StoreError>>>;
+
+/// One login: a store, and for stores of the whole cluster whose references name no namespace, that of the user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct StoreId {
+    kind: StoreKind,
+    name: String,
+    namespace: String,
+}
+
+impl<'a> Stores<'a> {
+    /// Nothing is opened yet.
+    pub fn new(manifests: &'a Manifests, objects: Objects<'a>) -> Self {
+        Self { manifests, objects, opened: Mutex::default() }
+    }
+
+    /// Opens a store for a namespace, or gives the one that is open.
+    ///
+    /// # Errors
+    /// Why it cannot be used; the same for all who ask.
+    pub async fn open(&self, reference: &StoreRef, namespace: &str) -> Result<Arc<Pass>, StoreError> {
+        let id =
+            StoreId { kind: reference.kind, name: reference.name.clone(), namespace: namespace.to_owned() };
+        let cell = Arc::clone(self.opened.lock().await.entry(id).or_default());
+        cell.get_or_init(|| self.make(reference, namespace)).await.clone()
+    }
+
+    /// Ends every login that was made.
+    pub async fn close(&self) {
+        let opened: Vec<Opened> = self.opened.lock().await.drain().map(|(_, cell)| cell).collect();
+        for cell in opened {
+            if let Some(Ok(pass)) = cell.get()
+                && let Provider::Vault(client) = pass.provider()
+            {
+                client.close().await;
+            }
+        }
+    }
+
+    async fn make(&self, reference: &StoreRef, namespace: &str) -> Result<Arc<Pass>, StoreError> {
+        let kind = reference.kind.name();
+        let (full, spec, origin) = match reference.kind {
+            StoreKind::SecretStore => {
+                let full = full_name(namespace, &reference.name);
+                let store = self
+                    .manifests
+                    .stores
+                    .iter()
+                    .find(|store| store.name() == reference.name && store.namespace() == namespace);
+                let store = store.ok_or_else(|| self.missing(kind, &full))?;
+                (full, &store.spec, &store.origin)
+            }
+            StoreKind::ClusterSecretStore => {
+                let store = self.manifests.cluster_stores.iter().find(|store| store.name() == reference.name);
+                let store = store.ok_or_else(|| self.missing(kind, &reference.name))?;
+                (reference.name.clone(), &store.spec.0, &store.origin)
+            }
+        };
+        let store = format!("{kind} {full}");
+        if !spec.controller.is_empty() && spec.controller != CONTROLLER {
+            return Err(StoreError::OtherController { store, controller: spec.controller.clone() });
+        }
+        if reference.kind == StoreKind::ClusterSecretStore && !self.allows(spec, namespace).await {
+            return Err(StoreError::NotAllowed { store, namespace: namespace.to_owned() });
+        }
+        let provider = self.provider(reference.kind, &store, spec, origin, namespace).await?;
+        Ok(Arc::new(Pass::new(provider)))
+    }
+
+    /// A store that is not there, or one that could not be read: then its mistakes are the reason.
+    fn missing(&self, kind: &'static str, full: &str) -> StoreError {
+        let object = format!("{kind} {full}");
+        let mistakes: Vec<&Problem> =
+            self.manifests.unreadable.iter().filter(|problem| problem.object == object).collect();
+        match mistakes.first() {
+            None => StoreError::Missing { kind, name: full.to_owned() },
+            Some(problem) => {
+                StoreError::Invalid { store: object, what: format!("{}: {}", problem.path, problem.what) }
+            }
+        }
+    }
+
+    async fn provider(
+        &self,
+        kind: StoreKind,
+        store: &str,
+        spec: &SecretStoreSpec,
+        origin: &Origin,
+        namespace: &str,
+    ) -> Result<Provider, StoreError> {
+        let invalid = |what: String| StoreError::Invalid { store: store.to_owned(), what };
+        match (&spec.provider.vault, &spec.provider.file) {
+            (Some(vault), None) => {
+                let context = vault_store::Context { store, kind, namespace, objects: &self.objects };
+                vault_store::open(vault, spec.retry_settings.as_ref(), &context).await
+            }
+            (None, Some(file)) => open_file(store, file, origin),
+            (None, None) => Err(invalid("no provider is given; write vault or file".to_owned())),
+            (Some(_), Some(_)) => Err(invalid("two providers are given; a store has exactly one".to_owned())),
+        }
+    }
+
+    /// Whether a ClusterSecretStore serves a namespace: with no condition all, else where one matches.
+    async fn allows(&self, spec: &SecretStoreSpec, namespace: &str) -> bool {
+        if spec.conditions.is_empty() {
+            return true;
+        }
+        for condition in &spec.conditions {
+            if self.condition_allows(condition, namespace).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn condition_allows(&self, condition: &StoreCondition, namespace: &str) -> bool {
+        if condition.namespaces.iter().any(|name| name == namespace) {
+            return true;
+        }
+        let matches = |pattern: &String| Regex::new(pattern).is_ok_and(|regex| regex.is_match(namespace));
+        if condition.namespace_regexes.iter().any(matches) {
+            return true;
+        }
+        match &condition.namespace_selector {
+            None => false,
+            Some(selector) => match self.objects.namespace_labels(namespace).await {
+                Some(labels) => selector.matches(&labels),
+                None => false,
+            },
+        }
+    }
+}
+
+/// A file store of a manifest file. Paths are relative to that file's folder.
+fn open_file(store: &str, spec: &FileSpec, origin: &Origin) -> Result<Provider, StoreError> {
+    let invalid = |what: String| StoreError::Invalid { store: store.to_owned(), what };
+    let Origin::File { file, .. } = origin else {
+        // Whoever may create a SecretStore could otherwise name any file of this machine.
+        return Err(invalid("a file store is read from --config only, never from a cluster".to_owned()));
+    };
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let at = |path: &str| -> PathBuf { folder.join(path) };
+    FileStore::open(store, &at(&spec.path), &at(&spec.key_file))
+        .map(|store| Provider::File(Arc::new(store)))
+        .map_err(|error| invalid(error.to_string()))
+}
