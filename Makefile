@@ -1,6 +1,6 @@
 # `make` alone lists what there is. The settings of CI stand in .ci/run.
 .DELETE_ON_ERROR:
-.PHONY: help demo test install lint clean-servers
+.PHONY: help demo test install lint
 
 # Both as in testdata/install/common.sh.
 cache := $(or $(KEYTURN_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keyturn)
@@ -17,7 +17,7 @@ install: ## The servers and tools of the tests, kept in ~/.cache/keyturn (KEYTUR
 
 lint: install ## Format, clippy, licences, shell and YAML.
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	cargo clippy --workspace --all-targets --all-features --locked --keep-going -- -D warnings
 	PATH="$(cache)/bin:$$PATH" .ci/lint-files
 
 test: install lint ## All of the above, then every test, against real servers where there are any.

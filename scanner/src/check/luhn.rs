@@ -13,7 +13,7 @@ pub(super) fn luhn(secret: &[u8], _matched: &[u8]) -> Outcome {
         .map(|(place, &digit)| if place % 2 == 0 { digit } else { digit * 2 / 10 + digit * 2 % 10 })
         .sum();
     let plausible = (12..=19).contains(&digits.len()) && digits.iter().any(|&digit| digit != digits[0]);
-    if plausible && sum % 10 == 0 {
+    if plausible && sum.is_multiple_of(10) {
         Outcome::Holds(None)
     } else {
         Outcome::Fails("the digit sum does not hold")
