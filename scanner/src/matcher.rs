@@ -8,13 +8,16 @@
 //! hits are the same for a slice, for a stream, and for any size of the windows in which a stream is read.
 
 mod expression;
+mod gate;
 mod position;
 mod prefilter;
 mod raw;
+mod simd;
 mod verify;
 
 use std::io::Read;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use shared::finding::Confidence;
 use shared::fingerprint::{Fingerprint, FingerprintKey};
@@ -26,8 +29,9 @@ use crate::decode;
 use crate::rules::load::{BEFORE_MAX, MATCH_MAX};
 use crate::rules::{RuleIndex, RuleSet, RulesError};
 
+use gate::Gate;
 use position::Position;
-use prefilter::{Candidate, Prefilter};
+use prefilter::{Candidate, Found, Prefilter};
 use raw::Raw;
 use verify::{LINE_CONTEXT, Memories, Place, Verifier};
 
@@ -88,6 +92,8 @@ pub struct Engine {
     rules: RuleSet,
     key: FingerprintKey,
     prefilter: Prefilter,
+    /// Made when the first shared string is met.
+    gate: OnceLock<Gate>,
     verifier: Verifier,
 }
 
@@ -95,6 +101,7 @@ pub struct Engine {
 #[derive(Default)]
 pub struct Scratch {
     memories: Memories,
+    gate: Option<gate::Memory>,
     stream: Vec<u8>,
     /// One per depth of decoding.
     levels: Vec<Level>,
@@ -102,7 +109,7 @@ pub struct Scratch {
 
 #[derive(Default)]
 struct Level {
-    candidates: Vec<Candidate>,
+    found: Found,
     /// How far the decoders are.
     progress: decode::Progress,
     /// The text of one piece.
@@ -134,9 +141,9 @@ impl Engine {
     /// # Errors
     /// When the rules are too many for the prefilter.
     pub fn new(rules: RuleSet, key: FingerprintKey) -> Result<Self, RulesError> {
-        let prefilter = Prefilter::new(&rules)?;
+        let prefilter = Prefilter::new(&rules);
         let verifier = Verifier::new(&rules);
-        Ok(Self { rules, key, prefilter, verifier })
+        Ok(Self { rules, key, prefilter, gate: OnceLock::new(), verifier })
     }
 
     /// Buffers for one thread.
@@ -282,29 +289,9 @@ impl Run<'_, '_> {
             self.scratch.levels.resize_with(depth + 1, Level::default);
         }
         let mut level = std::mem::take(&mut self.scratch.levels[depth]);
-        self.engine.prefilter.find(window.bytes, window.owned.clone(), &mut level.candidates);
-        for candidate in &level.candidates {
-            for &index in &self.engine.prefilter.entry(candidate.literal).rules {
-                let anchor = window.base + candidate.at as u64;
-                let done = level.done.iter_mut().find(|(rule, _)| *rule == index);
-                if done.as_ref().is_some_and(|(_, until)| anchor < *until) {
-                    continue;
-                }
-                let place = Place { bytes: window.bytes, base: window.base, anchor: candidate.at };
-                let rule = (index, self.engine.rules.rule(index));
-                let key = &self.engine.key;
-                let Some((matched, raw)) =
-                    self.engine.verifier.verify(rule, key, &place, &mut self.scratch.memories)
-                else {
-                    continue;
-                };
-                let until = window.base + matched.end as u64;
-                match done {
-                    Some((_, known)) => *known = until,
-                    None => level.done.push((index, until)),
-                }
-                found.push(raw);
-            }
+        self.engine.prefilter.find(window.bytes, window.owned.clone(), &mut level.found);
+        for candidate in &level.found.candidates {
+            self.candidate(window, candidate, &mut level.done, found);
         }
         if depth < decode::DEPTH_MAX {
             let part = decode::Part { bytes: window.bytes, base: window.base, owned: window.owned.clone() };
@@ -312,6 +299,47 @@ impl Run<'_, '_> {
             progress.decode(&part, decoded, &mut |piece| self.piece(piece, depth + 1, found));
         }
         self.scratch.levels[depth] = level;
+    }
+
+    /// Runs the rules of a string at its place.
+    fn candidate(
+        &mut self,
+        window: &Window<'_>,
+        candidate: &Candidate,
+        done: &mut Vec<(RuleIndex, u64)>,
+        found: &mut Vec<Raw>,
+    ) {
+        let engine = self.engine;
+        let Scratch { memories, gate: memory, .. } = &mut *self.scratch;
+        let entry = engine.prefilter.entry(candidate.literal);
+        let gate = entry.shared.then(|| {
+            let gate = engine.gate.get_or_init(|| Gate::new(&engine.rules, engine.prefilter.entries()));
+            let memory = memory.get_or_insert_with(|| gate.memory());
+            gate.ask(window.bytes, candidate.at, memory);
+            (gate, &*memory)
+        });
+        for &index in &entry.rules {
+            if gate.is_some_and(|(gate, memory)| !gate.is_open(index, memory)) {
+                continue;
+            }
+            let anchor = window.base + candidate.at as u64;
+            let before = done.iter_mut().find(|(rule, _)| *rule == index);
+            if before.as_ref().is_some_and(|(_, until)| anchor < *until) {
+                continue;
+            }
+            let asked = gate.is_some_and(|(gate, _)| gate.knows(index));
+            let place = Place { bytes: window.bytes, base: window.base, anchor: candidate.at, asked };
+            let rule = (index, engine.rules.rule(index));
+            let Some((matched, raw)) = engine.verifier.verify(rule, &engine.key, &place, memories) else {
+                continue;
+            };
+            let until = window.base + matched.end as u64;
+            match before {
+                Some((_, known)) => *known = until,
+                None => done.push((index, until)),
+            }
+            found.push(raw);
+        }
     }
 
     /// Searches decoded text, and maps what is found back to where it came from.

@@ -13,7 +13,7 @@ const AUTOMATON_BYTES_MAX: usize = 512 * 1024;
 /// Expressions that compile to more than this are refused.
 const PROGRAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// With so few possible starts each is tried; with more, one search runs over them all.
-const STARTS_MAX: usize = 3;
+pub const STARTS_MAX: usize = 3;
 
 /// What decides whether a candidate is a match.
 pub struct Expression {
@@ -118,14 +118,16 @@ impl Expression {
     ///
     /// Assumptions: unless the haystack ends there, `bytes` reaches further than the longest match after the
     /// anchor and the longest beginning before it, so that the answer depends on the content alone.
-    pub fn find(&self, bytes: &[u8], anchor: usize, memory: &mut Memory) -> Option<Match> {
+    ///
+    /// `asked` says that the tail was held against the anchor already.
+    pub fn find(&self, bytes: &[u8], anchor: usize, asked: bool, memory: &mut Memory) -> Option<Match> {
         let end = bytes.len().min(anchor + self.after);
         let first = anchor.saturating_sub(self.before_max);
         let last = anchor.checked_sub(self.before_min)?;
         if self.before_max - self.before_min <= STARTS_MAX {
             return (first..=last).find_map(|start| self.at(bytes, start, anchor, end, memory));
         }
-        if let (Some(tail), Some(cache)) = (&self.tail, &mut memory.tail) {
+        if let (false, Some(tail), Some(cache)) = (asked, &self.tail, &mut memory.tail) {
             let input = Input::new(bytes).span(anchor..end).anchored(Anchored::Yes).earliest(true);
             tail.search_half_with(cache, &input)?;
         }

@@ -53,6 +53,8 @@ pub struct Place<'h> {
     pub base: u64,
     /// The anchor, in `bytes`.
     pub anchor: usize,
+    /// The gate let the rule pass.
+    pub asked: bool,
 }
 
 impl Verifier {
@@ -88,7 +90,7 @@ impl Verifier {
             memories.by_rule.resize_with(self.expressions.len(), || None);
         }
         let memory = memories.by_rule[slot].get_or_insert_with(|| Box::new(expression.memory()));
-        let found = expression.find(place.bytes, place.anchor, memory)?;
+        let found = expression.find(place.bytes, place.anchor, place.asked, memory)?;
         let secret = &place.bytes[found.secret_start..found.secret_end];
         let matched = &place.bytes[found.start..found.end];
         if rule.definition.entropy.is_some_and(|least| entropy(secret) <= least)

@@ -118,7 +118,7 @@ fn collect(hir: &Hir, before: Bounds, rest: Option<Hir>, found: &mut Vec<Part>) 
             }
         }
         HirKind::Concat(children) => collect_concat(children, before, rest.as_ref(), found),
-        HirKind::Alternation(branches) => collect_alternation(branches, before, found),
+        HirKind::Alternation(branches) => collect_alternation(branches, before, rest.as_ref(), found),
     }
 }
 
@@ -161,20 +161,27 @@ fn collect_concat(children: &[Hir], before: Bounds, rest: Option<&Hir>, found: &
     }
 }
 
-/// Every branch must give a part; together they are one, whose tail is not cut.
-fn collect_alternation(branches: &[Hir], before: Bounds, found: &mut Vec<Part>) {
+/// Every branch must give a part; together they are one, and their tails are branches of one tail.
+fn collect_alternation(branches: &[Hir], before: Bounds, rest: Option<&Hir>, found: &mut Vec<Part>) {
     let mut literals = Vec::new();
+    let mut tails = Some(Vec::new());
     let (mut min, mut max) = (usize::MAX, Some(0));
     for branch in branches {
         let mut inner = Vec::new();
-        collect(branch, before, None, &mut inner);
+        collect(branch, before, Some(Hir::empty()), &mut inner);
         let Some(part) = best(&inner) else { return };
         literals.extend(part.literals.iter().cloned());
+        tails = tails.zip(part.tail.clone()).map(|(mut tails, tail)| {
+            tails.push(tail);
+            tails
+        });
         min = min.min(part.before_min);
         max = max.zip(part.before_max).map(|(left, right): (usize, usize)| left.max(right));
     }
     if literals.len() <= STRINGS_MAX {
-        push(literals, Bounds { min, max }, None, found);
+        let tail =
+            rest.zip(tails).map(|(rest, tails)| Hir::concat(vec![Hir::alternation(tails), rest.clone()]));
+        push(literals, Bounds { min, max }, tail, found);
     }
 }
 
