@@ -1,0 +1,286 @@
+//! The joint: sources → engine → collector → policy → verdict → report.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use indicatif::ProgressBar;
+use jiff::Timestamp;
+use shared::coverage::{Coverage, Ledger, Skipped};
+use shared::finding::{Action, Finding, Report, RuleId, Tool, VerdictReport};
+use shared::fingerprint::KeyOrigin;
+use shared::verdict::Verdict;
+
+use crate::blob::{Blob, Flow, Sink, Source};
+use crate::collect::{Collected, Collector};
+use crate::interrupt::Interrupt;
+use crate::matcher::{Engine, Scratch};
+use crate::plan::ScanPlan;
+use crate::policy::{Judge, OpaqueMeans, Policy};
+use crate::redact::{Found, Redactor};
+use crate::report::{Catalogue, RuleInfo, place};
+use crate::rules::{RuleSet, RulesError};
+use crate::source::{self, SourceOptions, TargetError};
+use crate::{collect, progress};
+
+/// How many places of one finding a report lists. More help nobody, and a report stays small.
+const LOCATIONS_MAX: usize = 1000;
+
+/// What a scan gives.
+pub struct Outcome {
+    /// The report, redacted.
+    pub report: Report,
+    /// The decision.
+    pub verdict: Verdict,
+    /// The rules that the report speaks of.
+    pub rules: Catalogue,
+    /// When the run began and ended.
+    pub times: (Timestamp, Timestamp),
+    /// Whether a person ended it early.
+    pub interrupted: bool,
+}
+
+/// Why a scan could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A target could not be opened.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The rules cannot be searched for.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    /// No threads.
+    #[error("the threads could not be started: {0}; use a smaller --threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// Runs a plan. `opened` is called when every target is open and nothing has been read from it yet.
+///
+/// # Errors
+/// When a target cannot be opened or the rules cannot be used: before anything is searched.
+pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Result<Outcome, PipelineError> {
+    let began = Timestamp::now();
+    let engine = Engine::new(plan.rules, plan.key)?;
+    let mut targets: Vec<(String, Box<dyn Source>)> = Vec::with_capacity(plan.targets.len());
+    for (index, name) in plan.targets.iter().enumerate() {
+        let options = SourceOptions {
+            target: index as u32,
+            limits: plan.limits.clone(),
+            platform: plan.platform.clone(),
+            verify_diff_ids: plan.verify_diff_ids,
+        };
+        targets.push((name.clone(), source::open(name, &options)?));
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(plan.threads.map_or(0, std::num::NonZeroUsize::get))
+        .thread_name(|index| format!("scan-{index}"))
+        .build()?;
+    opened();
+    let search = Search {
+        engine: &engine,
+        interrupt,
+        collector: Collector::default(),
+        scratches: Mutex::new(Vec::new()),
+        bytes_decoded: AtomicU64::new(0),
+    };
+    let mut coverage = Coverage::default();
+    for (name, source) in &targets {
+        let bar = progress::bar(plan.progress, name, source.bytes_stored());
+        let sink = Watched { search: &search, bar: &bar };
+        tracing::info!(bytes = source.bytes_stored(), "target opened");
+        let mut seen = pool.install(|| source.blobs(&sink));
+        bar.finish_and_clear();
+        if interrupt.is_requested() {
+            seen.skipped.push(name.clone(), Skipped::Interrupted, None);
+        } else if seen.blobs == 0 && seen.skipped.total == 0 {
+            seen.skipped.push(name.clone(), Skipped::Empty, None);
+        }
+        coverage.absorb(seen);
+    }
+    coverage.bytes_decoded = search.bytes_decoded.load(Ordering::Relaxed);
+    let collector = search.collector;
+    if collector.dropped() > 0 {
+        let detail = format!("too many matches: {} are not listed", collector.dropped());
+        coverage.skipped.push("findings".to_owned(), Skipped::Limit, Some(detail));
+    }
+    coverage.excluded.sort();
+    coverage.opaque.sort();
+    coverage.skipped.sort();
+    let collected = collector.findings(&targets, engine.rules());
+    let rules = catalogue(&collected, engine.rules());
+    let today = began.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let judged = judge(collected, &coverage, &plan.policy, today);
+    let report = report(&engine, plan.targets, plan.notices, coverage, judged);
+    let verdict =
+        Verdict::of(report.verdict.blocking, usize::try_from(report.verdict.skipped).unwrap_or(usize::MAX));
+    let interrupted = interrupt.is_requested();
+    Ok(Outcome { report, verdict, rules, times: (began, Timestamp::now()), interrupted })
+}
+
+/// The searching end of every source.
+struct Search<'a> {
+    engine: &'a Engine,
+    interrupt: &'a Interrupt,
+    collector: Collector,
+    /// Idle buffers. A thread takes one for the length of a blob, so that a blob inside a blob gets its own.
+    scratches: Mutex<Vec<Scratch>>,
+    bytes_decoded: AtomicU64,
+}
+
+impl Search<'_> {
+    fn search(&self, blob: Blob<'_>) -> Flow {
+        if self.interrupt.is_requested() {
+            return Flow::Stop;
+        }
+        let idle = collect::lock(&self.scratches).pop();
+        let mut scratch = idle.unwrap_or_else(|| self.engine.scratch());
+        let searched = match self.engine.search(blob.content, &mut scratch) {
+            Ok(searched) => searched,
+            // The source that made the reader has noted the failure; what was read until then counts.
+            Err(error) => error.searched,
+        };
+        collect::lock(&self.scratches).push(scratch);
+        self.bytes_decoded.fetch_add(searched.bytes, Ordering::Relaxed);
+        self.collector.add(&blob.provenance, searched.hits);
+        Flow::Continue
+    }
+}
+
+/// The search with the bar of one target.
+struct Watched<'a> {
+    search: &'a Search<'a>,
+    bar: &'a ProgressBar,
+}
+
+impl Sink for Watched<'_> {
+    fn blob(&self, blob: Blob<'_>) -> Flow {
+        self.search.search(blob)
+    }
+
+    fn progress(&self, bytes_stored: u64) {
+        self.bar.inc(bytes_stored);
+    }
+}
+
+fn catalogue(collected: &[Collected], rules: &RuleSet) -> Catalogue {
+    let used: HashSet<&RuleId> = collected.iter().map(|one| &one.finding.rule).collect();
+    let used = rules.iter().filter(|(_, rule)| used.contains(&rule.id));
+    used.map(|(_, rule)| {
+        let definition = &rule.definition;
+        let info = RuleInfo {
+            description: definition.description.clone(),
+            severity: rule.severity,
+            tags: definition.tags.clone(),
+            reference: definition.reference.clone(),
+            revoke: definition.revoke.clone(),
+        };
+        (rule.id.clone(), info)
+    })
+    .collect()
+}
+
+/// Findings and gaps after the policy has spoken.
+struct Judged {
+    findings: Vec<Finding>,
+    notices: Vec<String>,
+    unseen: u64,
+    allowed: u64,
+}
+
+fn judge(
+    collected: Vec<Collected>,
+    coverage: &Coverage,
+    policy: &Policy,
+    today: jiff::civil::Date,
+) -> Judged {
+    let mut judge = Judge::new(policy, today);
+    let findings = collected.into_iter().map(|one| judged(one, &mut judge)).collect();
+    let (mut unseen, mut allowed) =
+        count(&coverage.skipped, |entry| judge.allows_skip(entry.0, entry.1), |r| r.word());
+    if policy.opaque == OpaqueMeans::Incomplete {
+        let opaque = count(&coverage.opaque, |entry| judge.allows_skip(entry.0, entry.1), |r| r.word());
+        unseen += opaque.0;
+        allowed += opaque.1;
+    }
+    Judged { findings, notices: judge.notices(), unseen, allowed }
+}
+
+/// The finding with what the policy makes of it: the worst that it makes of any of its places.
+fn judged(collected: Collected, judge: &mut Judge<'_>) -> Finding {
+    let Collected { mut finding, confidences } = collected;
+    let mut decisions: Vec<_> = finding
+        .locations
+        .iter()
+        .zip(confidences)
+        .map(|(location, confidence)| judge.decide(&finding, location, confidence))
+        .collect();
+    let rank = |action| match action {
+        Action::Block => 0,
+        Action::Report => 1,
+        Action::Suppressed => 2,
+    };
+    if let Some(worst) = decisions.iter().min_by_key(|decision| rank(decision.action)) {
+        finding.action = worst.action;
+        finding.why = format!("{} {}", finding.why, worst.why);
+    }
+    if finding.locations.len() > LOCATIONS_MAX {
+        // The places that decide are listed before the others.
+        let mut places: Vec<_> = finding.locations.drain(..).zip(decisions.drain(..)).collect();
+        places.sort_by_key(|(_, decision)| rank(decision.action));
+        finding.locations_omitted += (places.len() - LOCATIONS_MAX) as u64;
+        places.truncate(LOCATIONS_MAX);
+        finding.locations = places.into_iter().map(|(location, _)| location).collect();
+        finding.locations.sort();
+    }
+    finding
+}
+
+/// How many gaps count, and how many the policy allows; what is counted but not named is never allowed.
+fn count<Reason: Copy>(
+    ledger: &Ledger<Reason>,
+    mut allows: impl FnMut((&str, &str)) -> bool,
+    word: impl Fn(Reason) -> &'static str,
+) -> (u64, u64) {
+    let allowed =
+        ledger.entries.iter().filter(|entry| allows((word(entry.reason), &entry.at))).count() as u64;
+    (ledger.total - allowed, allowed)
+}
+
+fn report(
+    engine: &Engine,
+    targets: Vec<String>,
+    mut notices: Vec<String>,
+    coverage: Coverage,
+    judged: Judged,
+) -> Report {
+    notices.extend(judged.notices);
+    let blocking = judged.findings.iter().filter(|finding| finding.action == Action::Block).count();
+    let verdict = Verdict::of(blocking, usize::try_from(judged.unseen).unwrap_or(usize::MAX));
+    let found = Found::of(&judged.findings);
+    let mut report = Report {
+        version: shared::finding::REPORT_VERSION,
+        tool: Tool {
+            name: "keyturn-scanner".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            rules: engine.rules().hash(),
+        },
+        key_id: engine.key().key_id(),
+        stable: engine.key().origin() == KeyOrigin::Kept,
+        targets,
+        verdict: VerdictReport {
+            status: verdict.word().to_owned(),
+            blocking,
+            skipped: judged.unseen,
+            skipped_allowed: judged.allowed,
+        },
+        coverage,
+        notices,
+        findings: judged.findings,
+    };
+    Redactor::new(engine, found).report(&mut report);
+    let ids = place::ids(&report.findings);
+    for (finding, ids) in report.findings.iter_mut().zip(ids) {
+        finding.id = ids.into_iter().next().unwrap_or_default();
+    }
+    report
+}

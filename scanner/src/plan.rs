@@ -1,0 +1,216 @@
+//! What was typed becomes what is meant: a validated plan, or every mistake at once.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use shared::config::Problems;
+use shared::fingerprint::{FingerprintKey, KeyOrigin};
+
+use crate::cli::{FormatArg, ScanArgs, format_arg};
+use crate::key;
+use crate::limits::Limits;
+use crate::policy::{Policy, load};
+use crate::progress::When;
+use crate::report::Format;
+use crate::report::destination::Destination;
+use crate::rules::RuleSet;
+
+/// Codes that mean something else already.
+const CODES_TAKEN: [u8; 4] = [0, 2, 3, 130];
+
+/// Everything that a scan needs, valid.
+pub struct ScanPlan {
+    /// The targets, as the user named them.
+    pub targets: Vec<String>,
+    /// The reports, in the order in which they were asked for.
+    pub reports: Vec<(Format, Destination)>,
+    /// The effective rules.
+    pub rules: RuleSet,
+    /// The effective policy: file, baseline and options.
+    pub policy: Policy,
+    /// Where a new baseline goes.
+    pub write_baseline: Option<PathBuf>,
+    /// The key of the fingerprints.
+    pub key: FingerprintKey,
+    /// How many threads search.
+    pub threads: Option<NonZeroUsize>,
+    /// What a target may cost.
+    pub limits: Limits,
+    /// Only the images of this platform.
+    pub platform: Option<String>,
+    /// Whether the uncompressed form of compressed layers is hashed.
+    pub verify_diff_ids: bool,
+    /// Whether bars are drawn.
+    pub progress: When,
+    /// The exit code of a block.
+    pub block_code: u8,
+    /// What a person should know of the configuration.
+    pub notices: Vec<String>,
+}
+
+/// Every mistake of the command line and of the files that it names, one line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct PlanError(pub Vec<String>);
+
+impl ScanPlan {
+    /// Makes the plan.
+    ///
+    /// # Errors
+    /// Every mistake, not only the first.
+    pub fn new(args: &ScanArgs) -> Result<Self, PlanError> {
+        let mut mistakes = Vec::new();
+        let mut notices = Vec::new();
+        let reports = reports(args, &mut mistakes);
+        let rules = RuleSet::load(&args.rules, !args.no_default_rules);
+        let rules = rules.map_err(|error| mistakes.extend(lines(&error))).ok();
+        let key = key::find(args.fingerprint_key.as_deref(), key::configuration_folder().as_deref());
+        let key = key.map_err(|error| mistakes.push(error.to_string())).ok();
+        let mut policy = gate(args, key.as_ref(), &mut mistakes);
+        if let Some(word) = args.fail_on {
+            policy.confidence = word.into();
+        }
+        let mut limits = Limits::default();
+        let from_policy = policy.limits.iter().map(|(name, value)| (true, format!("{name}={value}")));
+        for (in_policy, limit) in from_policy.chain(args.limits.iter().map(|limit| (false, limit.clone()))) {
+            if let Err(error) = limits.set(&limit) {
+                let place = if in_policy { "[limits] of the policy" } else { "--limit" };
+                mistakes.push(format!("{place}: {error}"));
+            }
+        }
+        let block_code = args.exit_code.unwrap_or(1);
+        if CODES_TAKEN.contains(&block_code) {
+            mistakes.push(format!(
+                "--exit-code {block_code}: this code means something else; to never block use --fail-on never"
+            ));
+        }
+        let unstable = key.as_ref().is_some_and(|key| key.origin() == KeyOrigin::OneRun);
+        if args.write_baseline.is_some() && unstable {
+            mistakes.push(format!("--write-baseline: {NEEDS_KEY}"));
+        }
+        for path in &args.rules {
+            if let Some(target) = inside(path, &args.targets) {
+                notices.push(format!("the rules {} come from inside the target {target}", path.display()));
+            }
+        }
+        match (rules, key, mistakes.is_empty()) {
+            (Some(rules), Some(key), true) => Ok(Self {
+                targets: args.targets.clone(),
+                reports,
+                rules,
+                policy,
+                write_baseline: args.write_baseline.clone(),
+                key,
+                threads: args.threads,
+                limits,
+                platform: args.platform.clone().filter(|platform| platform != "all"),
+                verify_diff_ids: args.verify_diff_ids,
+                progress: args.progress,
+                block_code,
+                notices,
+            }),
+            _ => Err(PlanError(mistakes)),
+        }
+    }
+}
+
+const NEEDS_KEY: &str = "fingerprints of this run cannot be compared with others; keep a key: umask 077; mkdir -p \
+                         ~/.config/keyturn; openssl rand -hex 32 > ~/.config/keyturn/fingerprint.key";
+
+fn lines(error: &impl ToString) -> Vec<String> {
+    error.to_string().lines().map(str::to_owned).collect()
+}
+
+fn reports(args: &ScanArgs, mistakes: &mut Vec<String>) -> Vec<(Format, Destination)> {
+    let mut wanted: Vec<FormatArg> = Vec::new();
+    for text in &args.formats {
+        match format_arg(text) {
+            Ok(format) => wanted.push(format),
+            Err(message) => mistakes.push(message),
+        }
+    }
+    if args.formats.is_empty() {
+        wanted.push(FormatArg { format: Format::Text, file: None });
+    }
+    let without_file = wanted.iter().filter(|wanted| wanted.file.is_none()).count();
+    if without_file > 1 {
+        mistakes.push(
+            "two reports would go to the same place: give all but one a file, as in --format sarif=out.sarif"
+                .to_owned(),
+        );
+    }
+    if without_file == 0
+        && let Some(output) = &args.output
+    {
+        mistakes.push(format!(
+            "--output {}: every report has a file of its own; leave one of them out",
+            output.display()
+        ));
+    }
+    let place = |file: Option<PathBuf>| match file.or_else(|| args.output.clone()) {
+        Some(path) if path != Path::new("-") => Destination::File(path),
+        _ => Destination::Stdout,
+    };
+    let reports: Vec<_> = wanted.into_iter().map(|wanted| (wanted.format, place(wanted.file))).collect();
+    for (index, (_, destination)) in reports.iter().enumerate() {
+        if let Destination::File(path) = destination
+            && reports[..index].iter().any(|(_, earlier)| earlier == destination)
+        {
+            mistakes.push(format!("two reports would go to {}: name two files", path.display()));
+        }
+    }
+    reports
+}
+
+/// The policy with the baseline's suppressions, both made under the key of this run.
+fn gate(args: &ScanArgs, key: Option<&FingerprintKey>, mistakes: &mut Vec<String>) -> Policy {
+    let mut read = |path: Option<&PathBuf>, option: &str, read: fn(&Path) -> Result<Policy, Problems>| {
+        let path = path?;
+        if let Some(target) = inside(path, &args.targets) {
+            mistakes.push(format!(
+                "{option} {}: it lies inside the target {target}; keep it elsewhere, or whoever writes the \
+                 target decides what passes",
+                path.display()
+            ));
+            return None;
+        }
+        match read(path) {
+            Ok(policy) => {
+                let made = policy.key_id.zip(key);
+                if let Some((made, key)) = made.filter(|(made, key)| *made != key.key_id()) {
+                    let hint = match key.origin() {
+                        KeyOrigin::Kept => "give the key that made them with --fingerprint-key".to_owned(),
+                        KeyOrigin::OneRun => {
+                            "give it with --fingerprint-key; this run has no kept key".to_owned()
+                        }
+                    };
+                    mistakes.push(format!(
+                        "{option} {}: its fingerprints were made under key {made}, this run has {}; {hint}",
+                        path.display(),
+                        key.key_id()
+                    ));
+                }
+                Some(policy)
+            }
+            Err(found) => {
+                mistakes.extend(found.iter().map(ToString::to_string));
+                None
+            }
+        }
+    };
+    let policy = read(args.policy.as_ref(), "--policy", load::policy);
+    let baseline = read(args.baseline.as_ref(), "--baseline", load::baseline);
+    let mut policy = policy.unwrap_or_default();
+    if let Some(baseline) = baseline {
+        policy.suppressions.extend(baseline.suppressions);
+    }
+    policy
+}
+
+/// The folder among the targets that holds a file.
+fn inside<'t>(path: &Path, targets: &'t [String]) -> Option<&'t str> {
+    let path = path.canonicalize().ok()?;
+    targets.iter().map(String::as_str).find(|target| {
+        Path::new(target).canonicalize().is_ok_and(|target| target.is_dir() && path.starts_with(target))
+    })
+}

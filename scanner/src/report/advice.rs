@@ -1,0 +1,31 @@
+//! What to do about a finding.
+
+use shared::finding::{Finding, State};
+
+use super::RuleInfo;
+
+/// The steps, in order, each one sentence. Revoking comes first: everything else only stops the next leak.
+pub fn steps(finding: &Finding, rule: Option<&RuleInfo>) -> Vec<String> {
+    let revoke = match rule.and_then(|rule| rule.revoke.as_deref()) {
+        Some(link) => format!("Revoke it at {link}"),
+        None => "Revoke it where it was issued, and issue a new one.".to_owned(),
+    };
+    let states = |state: State| finding.locations.iter().any(|location| location.state == state);
+    let in_image = finding.locations.iter().any(|location| location.layer.is_some());
+    let mut steps = vec![revoke];
+    if states(State::Config) {
+        steps.push(
+            "Take it out of ENV, ARG, LABEL and RUN lines: pass it when the container starts, or as a build \
+             secret (RUN --mount=type=secret)."
+                .to_owned(),
+        );
+    }
+    if in_image {
+        steps.push(
+            "Build the layer again without it; a later layer that deletes it does not help.".to_owned(),
+        );
+    } else if states(State::Visible) {
+        steps.push("Take it out of the file, and read it from the environment or a secret store.".to_owned());
+    }
+    steps
+}

@@ -1,0 +1,164 @@
+//! What blocks, what is accepted, and what the shell is told.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use crate::program::{Bench, program, token};
+
+fn leaky() -> Bench {
+    let bench = Bench::new();
+    bench.keep_key();
+    bench.write("t/app/.env", format!("GITHUB_TOKEN={}\n", token(1)));
+    bench
+}
+
+fn fingerprint(bench: &Bench) -> (String, String) {
+    let report = bench.run(&["scan", "t", "--format", "json"]).json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    (text(&report["findings"][0]["fingerprint"]), text(&report["key_id"]))
+}
+
+fn policy(bench: &Bench, expires: &str) -> String {
+    let (fingerprint, key_id) = fingerprint(bench);
+    format!(
+        "version = 1\nkey_id = \"{key_id}\"\n[[suppress]]\nfingerprint = \"{fingerprint}\"\nowner = \"team-a\"\n\
+         reason = \"revoked\"\nexpires = {expires}\n"
+    )
+}
+
+#[test]
+fn a_token_blocks_and_a_clean_tree_passes() {
+    let bench = leaky();
+    assert_eq!(bench.run(&["scan", "t"]).code, 1);
+    bench.write("clean/a", "nothing here");
+    let run = bench.run(&["scan", "clean"]);
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    assert!(run.stdout.starts_with("Pass: nothing found"), "{}", run.stdout);
+}
+
+#[test]
+fn the_user_decides_what_blocks_and_with_which_code() {
+    let bench = leaky();
+    assert_eq!(bench.run(&["scan", "t", "--fail-on", "never"]).code, 0);
+    assert_eq!(bench.run(&["scan", "t", "--fail-on", "known"]).code, 0);
+    assert_eq!(bench.run(&["scan", "t", "--fail-on", "checked"]).code, 1);
+    assert_eq!(bench.run(&["scan", "t", "--exit-code", "42"]).code, 42);
+    assert_eq!(bench.run(&["scan", "t", "--exit-code", "3"]).code, 2);
+}
+
+#[test]
+fn a_suppression_lets_one_secret_pass_and_a_new_one_on_the_same_line_blocks() {
+    let bench = leaky();
+    bench.write("policy.toml", policy(&bench, "2999-01-01"));
+    let arguments = ["scan", "t", "--policy", "policy.toml"];
+    let run = bench.run(&arguments);
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    assert!(run.stdout.contains("Pass: 1 suppressed"), "{}", run.stdout);
+    bench.write("t/app/.env", format!("GITHUB_TOKEN={} {}\n", token(1), token(2)));
+    let run = bench.run(&arguments);
+    assert_eq!(run.code, 1, "{}", run.stdout);
+    assert!(run.stdout.contains("1 finding blocks, 1 suppressed"), "{}", run.stdout);
+}
+
+#[test]
+fn an_expired_suppression_blocks_again_and_says_so() {
+    let bench = leaky();
+    bench.write("policy.toml", policy(&bench, "2020-01-01"));
+    let run = bench.run(&["scan", "t", "--policy", "policy.toml"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("expired on 2020-01-01"), "{}", run.stdout);
+}
+
+#[test]
+fn fingerprints_of_another_key_are_refused() {
+    let bench = leaky();
+    let policy =
+        policy(&bench, "2999-01-01").replace("key_id = \"", "key_id = \"0000000").replacen("00", "", 0);
+    let other =
+        policy.lines().map(|line| if line.starts_with("key_id") { "key_id = \"00000000\"" } else { line });
+    bench.write("policy.toml", other.collect::<Vec<_>>().join("\n"));
+    let run = bench.run(&["scan", "t", "--policy", "policy.toml"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("made under key 00000000"), "{}", run.stderr);
+}
+
+#[test]
+fn a_baseline_accepts_what_is_there_and_nothing_else() {
+    let bench = leaky();
+    assert_eq!(bench.run(&["scan", "t", "--write-baseline", "baseline.toml"]).code, 1);
+    let run = bench.run(&["scan", "t", "--baseline", "baseline.toml"]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    bench.write("t/new", format!("token: {}\n", token(3)));
+    assert_eq!(bench.run(&["scan", "t", "--baseline", "baseline.toml"]).code, 1);
+}
+
+#[test]
+fn a_baseline_without_a_kept_key_is_refused() {
+    let bench = Bench::new();
+    bench.write("t/a", "nothing");
+    let run = bench.run(&["scan", "t", "--write-baseline", "baseline.toml"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("openssl rand -hex 32"), "{}", run.stderr);
+}
+
+#[test]
+fn without_a_kept_key_fingerprints_say_that_they_do_not_last() {
+    let bench = Bench::new();
+    bench.write("t/a", format!("token = \"{}\"\n", token(1)));
+    let reports = [0, 1].map(|_| bench.run(&["scan", "t", "--format", "json"]).json());
+    assert_eq!(reports[0]["stable"], false);
+    assert_ne!(reports[0]["findings"][0]["fingerprint"], reports[1]["findings"][0]["fingerprint"]);
+    bench.keep_key();
+    let reports = [0, 1].map(|_| bench.run(&["scan", "t", "--format", "json"]).json());
+    assert_eq!(reports[0]["stable"], true);
+    assert_eq!(reports[0]["findings"][0]["fingerprint"], reports[1]["findings"][0]["fingerprint"]);
+}
+
+#[test]
+fn the_number_of_threads_leaves_no_trace() {
+    let bench = Bench::new();
+    bench.keep_key();
+    for index in 0..200 {
+        bench.write(&format!("t/{}/f{index}", index % 7), format!("a\ntoken = \"{}\"\n", token(index % 60)));
+    }
+    let report = |threads| bench.run(&["scan", "t", "--format", "json", "--threads", threads]).stdout;
+    let one = report("1");
+    assert!(one.contains("ghp_"));
+    for threads in ["2", "7", "16"] {
+        assert_eq!(report(threads), one, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_nothing() {
+    let bench = Bench::new();
+    for index in 0..2000 {
+        bench.write(&format!("t/f{index}"), format!("token = \"{}\"\n", token(index)));
+    }
+    let mut child = bench
+        .command(&["scan", "t", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn completions_and_the_schema_are_printed() {
+    let bench = Bench::new();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(bench.run(&["completions", shell]).stdout.contains("scanner"), "{shell}");
+    }
+    let schema: serde_json::Value = bench.run(&["schema"]).json();
+    let report: serde_json::Value = leaky().run(&["scan", "t", "--format", "json"]).json();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    assert!(validator.is_valid(&report));
+    assert!(!validator.is_valid(&serde_json::json!({ "version": 1 })));
+    assert!(program().exists());
+}
