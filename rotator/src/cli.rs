@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::store_command::StoreArgs;
 use crate::target::TargetName;
 
 /// Syncs Vault and OpenBao secrets into Kubernetes.
@@ -30,6 +31,8 @@ pub enum Command {
     Sync(SyncArgs),
     /// Check manifests without asking any server
     Check(CheckArgs),
+    /// Work on the encrypted local store by hand
+    Store(StoreArgs),
     /// Print the CustomResourceDefinitions of the kinds that are read, for clusters without the operator's
     Crds,
     /// Print completions for a shell

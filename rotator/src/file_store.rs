@@ -24,7 +24,6 @@ mod disk;
 mod error;
 mod key_file;
 mod sealed;
-mod wiped;
 
 pub use contents::MetadataChange;
 pub use error::FileStoreError;

@@ -3,15 +3,19 @@
 //! Data flows one way: schedule → plan → apply → record. A [`manifest`] says what is wanted. A [`provider`] reads
 //! and writes secrets, from a [`vault`] server or an encrypted [`file_store`]. A [`target`] is where Secrets go, and
 //! [`sync`] fills it. A [`rotation`] turns one credential and proves the old one dead. The [`runner`] joins them for
-//! each command of the [`cli`].
+//! each command of the [`cli`]; [`store_command`] works on the local store by hand.
 
 pub mod cli;
 pub mod file_store;
+pub mod json_text;
 pub mod manifest;
 pub mod process;
 pub mod provider;
 pub mod rotation;
 pub mod runner;
+pub mod store_command;
 pub mod sync;
 pub mod target;
 pub mod vault;
+
+mod wiped;

@@ -36,6 +36,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Sync(args) => runner::sync(args, cli.verbose > 0, &mut out),
         Command::Check(args) => runner::check(args, &mut out),
+        Command::Store(args) => runner::store(args),
         Command::Crds => runner::crds(&mut out),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,6 +1,8 @@
 //! The commands: each joins the stages and says how it ended.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
 
 use anyhow::Context as _;
 use kube::CustomResourceExt;
@@ -12,6 +14,7 @@ use crate::manifest::external_secret::{ClusterExternalSecret, ExternalSecret};
 use crate::manifest::load::load;
 use crate::manifest::problem::Problem;
 use crate::manifest::store::{ClusterSecretStore, SecretStore};
+use crate::store_command::{self, StoreArgs, Streams};
 use crate::sync::Round;
 use crate::sync::objects::Objects;
 use crate::sync::outcome::Summary;
@@ -101,6 +104,27 @@ async fn connect() -> anyhow::Result<kube::Client> {
     let config =
         kube::Config::infer().await.context("no kubeconfig and no pod's service account can be read")?;
     kube::Client::try_from(config).context("the kubeconfig cannot be used")
+}
+
+/// `rotator store`: standard input to the store, the store to standard output.
+///
+/// # Errors
+/// When the runtime cannot be started. What the store refuses is printed and becomes the exit code.
+pub fn store(args: &StoreArgs) -> anyhow::Result<Exit> {
+    // Not through the standard library's buffers, which nobody wipes.
+    let mut input = File::from(std::io::stdin().as_fd().try_clone_to_owned().context("no standard input")?);
+    let mut output =
+        File::from(std::io::stdout().as_fd().try_clone_to_owned().context("no standard output")?);
+    let (input_is_terminal, output_is_terminal) = (input.is_terminal(), output.is_terminal());
+    let streams = Streams { input: &mut input, input_is_terminal, output: &mut output, output_is_terminal };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start")?;
+    match runtime.block_on(store_command::run(args, streams)) {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) => {
+            writeln!(std::io::stderr(), "error: {error}")?;
+            Ok(error.exit())
+        }
+    }
 }
 
 /// `rotator crds`: the definitions as YAML documents.

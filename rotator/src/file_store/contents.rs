@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use shared::secret::Secret;
 use zeroize::Zeroizing;
 
-use super::wiped::WipedBuffer;
 use crate::provider::{Absence, Metadata, VersionState};
+use crate::wiped::WipedBuffer;
 
 /// What Vault keeps when nobody says otherwise.
 const VERSIONS_KEPT: u64 = 10;

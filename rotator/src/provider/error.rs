@@ -30,6 +30,8 @@ impl fmt::Display for Place {
 pub enum Absence {
     /// The path or the version does not exist (or may not be seen).
     Missing,
+    /// No engine is mounted where the path begins.
+    NoEngine,
     /// The version was deleted and can be undeleted.
     Deleted,
     /// The version was destroyed.
@@ -40,6 +42,7 @@ impl fmt::Display for Absence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => "nothing is stored there",
+            Self::NoEngine => "no secrets engine is mounted there",
             Self::Deleted => "this version was deleted",
             Self::Destroyed => "this version was destroyed",
         })

@@ -2,20 +2,30 @@
 
 use std::io::{Error, ErrorKind, Result, Write};
 
+use shared::secret::Secret;
 use zeroize::Zeroizing;
 
 /// Collects secret bytes. When it grows, the old memory is wiped before it is given back.
-pub(super) struct WipedBuffer {
+pub(crate) struct WipedBuffer {
     bytes: Zeroizing<Vec<u8>>,
     bytes_max: usize,
 }
 
 impl WipedBuffer {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes: Zeroizing::new(Vec::with_capacity(4096)), bytes_max }
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self::with_capacity(4096, bytes_max)
     }
 
-    pub(super) fn into_inner(self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn with_capacity(bytes: usize, bytes_max: usize) -> Self {
+        Self { bytes: Zeroizing::new(Vec::with_capacity(bytes.min(bytes_max))), bytes_max }
+    }
+
+    /// The bytes as a secret. They move; nothing is copied.
+    pub(crate) fn into_secret(mut self) -> Secret {
+        Secret::new(std::mem::take(&mut *self.bytes))
+    }
+
+    pub(crate) fn into_inner(self) -> Zeroizing<Vec<u8>> {
         self.bytes
     }
 }

@@ -1,0 +1,5 @@
+//! The program and its stores as a user meets them.
+// The setting that allows these in tests knows functions marked as tests, not the helpers beside them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod store;
