@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::policy::load::ThresholdWord;
+use crate::policy::written::ThresholdWord;
 use crate::progress::When;
 use crate::report::Format;
 

@@ -183,7 +183,7 @@ fn location(target: &str, site: &Site, hit: &Hit) -> Location {
         entries: site.entries.clone(),
         line: hit.line,
         column: hit.column,
-        column_utf16: None,
+        column_utf16: (hit.column_utf16 != hit.column).then_some(hit.column_utf16),
         byte_start: hit.span.start,
         byte_end: hit.span.end,
         decoded: hit.decoded.iter().map(|name| (*name).to_owned()).collect(),

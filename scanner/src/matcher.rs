@@ -60,6 +60,8 @@ pub struct Hit {
     pub line: u64,
     /// Its column, from 1, in code points.
     pub column: u64,
+    /// The same in UTF-16 code units.
+    pub column_utf16: u64,
     /// What was decoded to see it, outermost first.
     pub decoded: Vec<&'static str>,
     /// The format's public prefix and the length.
@@ -276,9 +278,11 @@ impl Run<'_, '_> {
         for raw in new {
             position.advance(window.bytes, window.base, raw.span.start);
             (raw.line, raw.column) = position.line_column();
+            raw.column_utf16 = position.column_utf16();
             if raw.decoded.first().is_some_and(|label| label.starts_with("utf-16")) {
                 // Two bytes a letter; the byte order mark, should there be one, stands in the first line.
                 raw.column = raw.column.div_ceil(2);
+                raw.column_utf16 = raw.column;
             }
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod load;
 pub mod pattern;
+pub mod written;
 
 use std::collections::BTreeSet;
 

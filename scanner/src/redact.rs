@@ -25,9 +25,10 @@ const PIECE_BYTES_MIN: usize = 6;
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// In a longer text a secret is looked for behind separators alone, not at every byte.
 const EVERY_BYTE_MAX: usize = 1024;
-/// How many fingerprints one run makes for names, a few seconds' work: a target with a million long names must
-/// not keep the report waiting. Beyond it, whole pieces between separators are still compared.
-const FINGERPRINTS_MAX: u64 = 20_000_000;
+/// How many fingerprints one run makes for names, about a second's work: a target with a million long names must
+/// not keep the report waiting. Beyond the half of it secrets are looked for behind separators alone, beyond all
+/// of it as whole pieces between separators.
+const FINGERPRINTS_MAX: u64 = 10_000_000;
 /// Where names fall into pieces, from coarse to fine: a secret may itself hold the finer ones.
 const SEPARATORS: [&str; 4] = [" \t\r\n\"'`,;|<>()[]{}", ":/\\@?&#!$", "=%", ".-_+~*^"];
 
@@ -144,7 +145,7 @@ impl<'e> Redactor<'e> {
 
     /// Plain repetitions: wherever something as long as a secret stands that has its fingerprint.
     fn repeated_as_it_is(&mut self, text: &[u8]) -> Vec<Range<usize>> {
-        let everywhere = text.len() <= EVERY_BYTE_MAX;
+        let everywhere = text.len() <= EVERY_BYTE_MAX && self.fingerprints_left > FINGERPRINTS_MAX / 2;
         let mut spans = Vec::new();
         for start in 0..text.len() {
             if !everywhere && start > 0 && text[start - 1].is_ascii_alphanumeric() {

@@ -45,6 +45,7 @@ fn hit(rule: u32, secret: u8, span: std::ops::Range<u64>, confidence: Confidence
         match_span: span.clone(),
         line: 1 + span.start / 10,
         column: 1,
+        column_utf16: 1,
         span,
         decoded: vec![],
         preview: "ab... (12 characters)".into(),

@@ -27,6 +27,8 @@ pub struct Raw {
     pub line: u64,
     /// Where the secret starts, once counted.
     pub column: u64,
+    /// The same in UTF-16 code units.
+    pub column_utf16: u64,
     /// What was decoded, outermost first.
     pub decoded: Vec<&'static str>,
     /// The public prefix and the length.
@@ -59,6 +61,7 @@ pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
             span: raw.span,
             line: raw.line,
             column: raw.column,
+            column_utf16: raw.column_utf16,
             decoded: raw.decoded,
             preview: raw.preview,
             note: raw.note,

@@ -136,6 +136,7 @@ impl Verifier {
             span: outer(found.secret_start..found.secret_end),
             line: 0,
             column: 0,
+            column_utf16: 0,
             decoded: Vec::new(),
             preview: preview(secret, rule.definition.preview),
             note,

@@ -1,42 +1,18 @@
 //! Policies and baselines as they are written, in TOML. Every mistake of a file is told at once, with its place.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use jiff::civil::Date;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::config::{Place, Problems, Source};
-use shared::finding::{Confidence, Severity, State};
 use shared::fingerprint::KeyId;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::pattern::Patterns;
-use super::{
-    Acceptance, AllowSkip, OpaqueMeans, Override, OverrideAction, Policy, Suppression, Threshold, When,
-};
+use super::written::{AllowSkipText, BlockText, Mistakes, OverrideText, SuppressText};
+use super::{OpaqueMeans, Policy};
 
 /// The version that this code reads.
 const VERSION: i64 = 1;
-/// Words of skips and opaque parts, for a message that helps.
-const REASONS: [&str; 14] = [
-    "encrypted",
-    "corrupt",
-    "unsupported",
-    "needs-seek",
-    "unreadable",
-    "truncated",
-    "digest-mismatch",
-    "missing-layer",
-    "foreign-layer",
-    "limit",
-    "changed-while-read",
-    "outside-root",
-    "empty",
-    "interrupted",
-];
-
 /// Reads a policy.
 ///
 /// # Errors
@@ -168,11 +144,11 @@ impl<'t> Reader<'t> {
     fn with_place<T: DeserializeOwned, V>(
         &mut self,
         value: Value<'t>,
-        resolve: impl Fn(T, &mut Vec<(Option<usize>, String)>) -> Option<V>,
+        resolve: impl Fn(T, &mut Mistakes) -> Option<V>,
     ) -> Option<V> {
         let start = value.span().start;
         let read = self.read::<T>(value)?;
-        let mut mistakes = Vec::new();
+        let mut mistakes = Mistakes::new();
         let resolved = resolve(read, &mut mistakes);
         for (offset, message) in mistakes {
             self.mistake(offset.unwrap_or(start), message);
@@ -248,238 +224,4 @@ fn unquoted(message: &str) -> String {
         Some(at) if quotes.iter().any(|quote| message.starts_with(quote)) => message[at..].to_owned(),
         _ => message,
     }
-}
-
-/// Mistakes of an element: an offset where one is known, and what is wrong.
-type Mistakes = Vec<(Option<usize>, String)>;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct BlockText {
-    confidence: ThresholdWord,
-    severity: Severity,
-}
-
-impl Default for BlockText {
-    fn default() -> Self {
-        Self { confidence: ThresholdWord::Shaped, severity: Severity::Low }
-    }
-}
-
-/// The words of `--fail-on` and of `block.confidence`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum ThresholdWord {
-    /// Only what equals a live secret.
-    Known,
-    /// What a checksum or an inner structure proves.
-    Checked,
-    /// A provider's format.
-    Shaped,
-    /// An assignment with enough randomness.
-    Guessed,
-    /// Nothing blocks.
-    Never,
-}
-
-impl From<ThresholdWord> for Threshold {
-    fn from(word: ThresholdWord) -> Self {
-        match word {
-            ThresholdWord::Known => Self::From(Confidence::Known),
-            ThresholdWord::Checked => Self::From(Confidence::Checked),
-            ThresholdWord::Shaped => Self::From(Confidence::Shaped),
-            ThresholdWord::Guessed => Self::From(Confidence::Guessed),
-            ThresholdWord::Never => Self::Never,
-        }
-    }
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
-}
-
-impl<T> OneOrMany<T> {
-    fn into_vec(self) -> Vec<T> {
-        match self {
-            Self::One(one) => vec![one],
-            Self::Many(many) => many,
-        }
-    }
-}
-
-fn patterns(written: Option<Spanned<OneOrMany<String>>>, mistakes: &mut Mistakes) -> Option<Patterns> {
-    let written = written?;
-    let offset = written.span().start;
-    match Patterns::new(&written.into_inner().into_vec()) {
-        Ok(patterns) => Some(patterns),
-        Err(message) => {
-            mistakes.push((Some(offset), message));
-            None
-        }
-    }
-}
-
-fn set<T: Ord>(written: Option<OneOrMany<T>>) -> Option<BTreeSet<T>> {
-    written.map(|written| written.into_vec().into_iter().collect())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OverrideText {
-    when: Spanned<WhenText>,
-    action: OverrideActionWord,
-    reason: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum OverrideActionWord {
-    Block,
-    Report,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WhenText {
-    rule: Option<Spanned<OneOrMany<String>>>,
-    path: Option<Spanned<OneOrMany<String>>>,
-    state: Option<OneOrMany<State>>,
-    layer: Option<OneOrMany<String>>,
-    severity: Option<OneOrMany<Severity>>,
-    confidence: Option<OneOrMany<Confidence>>,
-    inherited: Option<bool>,
-}
-
-impl WhenText {
-    fn restricts(&self) -> bool {
-        self.rule.is_some()
-            || self.path.is_some()
-            || self.state.is_some()
-            || self.layer.is_some()
-            || self.severity.is_some()
-            || self.confidence.is_some()
-            || self.inherited.is_some()
-    }
-}
-
-impl OverrideText {
-    fn resolve(self, mistakes: &mut Mistakes) -> Option<Override> {
-        let known = mistakes.len();
-        not_empty("reason", &self.reason, mistakes);
-        let offset = self.when.span().start;
-        let when = self.when.into_inner();
-        let restricts = when.restricts();
-        let when = When {
-            rule: patterns(when.rule, mistakes),
-            path: patterns(when.path, mistakes),
-            state: set(when.state),
-            layer: set(when.layer),
-            severity: set(when.severity),
-            confidence: set(when.confidence),
-            inherited: when.inherited,
-        };
-        if !restricts {
-            let message = "an empty condition is for everything: change [block] instead";
-            mistakes.push((Some(offset), message.to_owned()));
-        }
-        let action = match self.action {
-            OverrideActionWord::Block => OverrideAction::Block,
-            OverrideActionWord::Report => OverrideAction::Report,
-        };
-        (mistakes.len() == known).then_some(Override { when, action, reason: trimmed(&self.reason) })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AllowSkipText {
-    reason_is: Spanned<String>,
-    path: Option<Spanned<OneOrMany<String>>>,
-    owner: String,
-    #[serde(default)]
-    reason: Option<String>,
-    expires: Spanned<toml::value::Datetime>,
-}
-
-impl AllowSkipText {
-    fn resolve(self, mistakes: &mut Mistakes) -> Option<AllowSkip> {
-        let known = mistakes.len();
-        if !REASONS.contains(&self.reason_is.get_ref().as_str()) {
-            let message = format!(
-                "`{}` is no reason: expected one of {}",
-                self.reason_is.get_ref(),
-                REASONS.join(", ")
-            );
-            mistakes.push((Some(self.reason_is.span().start), message));
-        }
-        if self.path.is_none() && self.reason.is_none() {
-            mistakes
-                .push((None, "an allowed skip without a path is for every place: give a reason".to_owned()));
-        }
-        let path = patterns(self.path, mistakes);
-        let reason = self.reason.unwrap_or_default();
-        let acceptance = acceptance(&self.owner, &reason, &self.expires, mistakes);
-        let allow = AllowSkip { reason_is: self.reason_is.into_inner(), path, acceptance: acceptance? };
-        (mistakes.len() == known).then_some(allow)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SuppressText {
-    fingerprint: Spanned<String>,
-    path: Option<Spanned<OneOrMany<String>>>,
-    owner: String,
-    reason: String,
-    expires: Spanned<toml::value::Datetime>,
-}
-
-impl SuppressText {
-    fn resolve(self, mistakes: &mut Mistakes) -> Option<Suppression> {
-        let known = mistakes.len();
-        not_empty("reason", &self.reason, mistakes);
-        let path = patterns(self.path, mistakes);
-        let fingerprint = self.fingerprint.get_ref().parse();
-        if let Err(error) = &fingerprint {
-            mistakes.push((Some(self.fingerprint.span().start), format!("{error}")));
-        }
-        let acceptance = acceptance(&self.owner, &self.reason, &self.expires, mistakes);
-        let suppression = Suppression { fingerprint: fingerprint.ok()?, path, acceptance: acceptance? };
-        (mistakes.len() == known).then_some(suppression)
-    }
-}
-
-fn not_empty(name: &str, text: &str, mistakes: &mut Mistakes) {
-    if text.trim().is_empty() {
-        mistakes.push((None, format!("`{name}` is empty: say it for whoever reads the report")));
-    }
-}
-
-/// A sentence ends with one full stop, ours.
-fn trimmed(reason: &str) -> String {
-    reason.trim().trim_end_matches('.').to_owned()
-}
-
-fn acceptance(
-    owner: &str,
-    reason: &str,
-    expires: &Spanned<toml::value::Datetime>,
-    mistakes: &mut Mistakes,
-) -> Option<Acceptance> {
-    not_empty("owner", owner, mistakes);
-    let date = expires.get_ref().date.and_then(|date| {
-        Date::new(
-            i16::try_from(date.year).ok()?,
-            i8::try_from(date.month).ok()?,
-            i8::try_from(date.day).ok()?,
-        )
-        .ok()
-    });
-    if date.is_none() {
-        mistakes.push((Some(expires.span().start), "expected a day: write expires = 2027-01-31".to_owned()));
-    }
-    Some(Acceptance { owner: owner.trim().to_owned(), reason: trimmed(reason), expires: date? })
 }

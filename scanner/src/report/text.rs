@@ -71,17 +71,12 @@ fn places(findings: &[Finding]) -> Vec<Place<'_>> {
 
 /// By target, image, layer and file; inside a file from top to bottom, and the worst first on one spot.
 fn order(a: &Place<'_>, b: &Place<'_>) -> Ordering {
-    let key = |location: &Location| {
-        (
-            location.target.clone(),
-            location.image.as_ref().map(|image| image.digest.clone()),
-            location.layer.as_ref().map(|layer| layer.index),
-            location.path.clone(),
-            location.entries.clone(),
-            location.line,
-            location.column,
-        )
-    };
+    fn key(location: &Location) -> impl Ord + '_ {
+        let image = location.image.as_ref().map(|image| &image.digest);
+        let layer = location.layer.as_ref().map(|layer| layer.index);
+        let position = (location.line, location.column);
+        (&location.target, image, layer, &location.path, &location.entries, position)
+    }
     key(a.location).cmp(&key(b.location)).then_with(|| a.index.cmp(&b.index))
 }
 

@@ -1,6 +1,6 @@
 //! What is wrong is told in one clear line that names the thing, with the right code, and nothing is half-written.
 
-use crate::program::{Bench, Run, token};
+use crate::program::{Bench, Run, tar_of, token};
 
 /// One line on standard error, nothing on standard output, code 2.
 #[track_caller]
@@ -117,4 +117,92 @@ fn a_file_without_content_is_a_pass() {
     let bench = Bench::new();
     bench.write("t/empty", "");
     assert_eq!(bench.run(&["scan", "t"]).code, 0);
+}
+
+#[test]
+fn a_truncated_archive_is_incomplete_and_what_is_there_is_searched() {
+    let bench = Bench::new();
+    let clean = tar_of(&[("a.txt", &b"nothing here\n".repeat(1000)), ("b.txt", b"nothing")]);
+    bench.write("cut.tar", &clean[..6000]);
+    let run = bench.run(&["scan", "cut.tar"]);
+    assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("cut.tar") && run.stdout.contains("truncated"), "{}", run.stdout);
+    let leaky = tar_of(&[("a.env", format!("GITHUB_TOKEN={}\n", token(1)).as_bytes()), ("b", &[b'x'; 9000])]);
+    bench.write("cut.tar", &leaky[..6000]);
+    let run = bench.run(&["scan", "cut.tar"]);
+    assert_eq!(run.code, 1, "a block outweighs a gap: {}", run.stdout);
+    assert!(run.stdout.contains("1 finding blocks; 1 part not seen"), "{}", run.stdout);
+}
+
+#[test]
+fn what_only_claims_to_be_an_archive_is_searched_as_it_is() {
+    let bench = Bench::new();
+    bench.write("not.tar", "just text\n");
+    assert_eq!(bench.run(&["scan", "not.tar"]).code, 0);
+    bench.write("not.tar", format!("GITHUB_TOKEN={}\n", token(1)));
+    assert_eq!(bench.run(&["scan", "not.tar"]).code, 1);
+}
+
+#[test]
+fn an_empty_file_as_target_is_incomplete() {
+    let bench = Bench::new();
+    bench.write("empty.tar", "");
+    let run = bench.run(&["scan", "empty.tar"]);
+    assert_eq!(run.code, 3);
+    assert!(run.stdout.contains("empty.tar: empty"), "{}", run.stdout);
+}
+
+/// Root reads everything; without its two capabilities it is refused like anyone else.
+fn without_capabilities(bench: &Bench, arguments: &[&str]) -> Option<Run> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(bench.run(arguments));
+    }
+    let limited =
+        bench.wrapped("setpriv", &["--bounding-set=-dac_override,-dac_read_search"], arguments).output();
+    match limited {
+        Ok(output) => Some(Run::from(output)),
+        Err(error) => {
+            eprintln!("SKIPPED: setpriv (package util-linux) is not there: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn an_unreadable_file_is_a_gap_and_an_unreadable_target_an_error() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    bench.write("t/open", "nothing");
+    let closed = bench.write("t/closed", "nothing");
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let Some(run) = without_capabilities(&bench, &["scan", "t"]) else { return };
+    assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("closed: unreadable"), "{}", run.stdout);
+    let Some(run) = without_capabilities(&bench, &["scan", "t/closed"]) else { return };
+    refused(&run, &["t/closed", "permission"]);
+}
+
+#[test]
+fn an_interrupt_ends_the_walk_and_the_report_is_still_whole() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let bench = Bench::new();
+    let mut child = bench
+        .command(&["scan", "-", "--format", "json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // More than a pipe holds: when it is written, the program reads, and listens.
+    input.write_all(&b"nothing\n".repeat(64 * 1024)).unwrap();
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let run = Run::from(output);
+    assert_eq!(run.code, 130, "{}{}", run.stdout, run.stderr);
+    assert!(run.stderr.contains("Interrupted"), "{}", run.stderr);
+    assert_eq!(run.json()["coverage"]["skipped"]["entries"][0]["reason"], "interrupted");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use scanner::rules::example;
 
-use crate::program::{Bench, token};
+use crate::program::{Bench, image_archive, tar_of, token};
 
 const FORMATS: [&str; 7] = ["text", "json", "jsonl", "sarif", "junit", "gitlab", "github"];
 
@@ -82,7 +82,8 @@ fn password() -> String {
 fn the_search_for_the_canary_sees_it() {
     let value = token(5);
     for form in forms(&value) {
-        let caught = std::panic::catch_unwind(|| clean("a text", &format!("x{form}y"), &[value.clone()]));
+        let caught =
+            std::panic::catch_unwind(|| clean("a text", &format!("x{form}y"), std::slice::from_ref(&value)));
         assert!(caught.is_err());
     }
 }
@@ -111,5 +112,37 @@ fn a_target_that_is_named_like_a_secret() {
     assert_eq!(run.code, 2);
     bench.write(&format!("{token}/a"), format!("token = {token}\n"));
     bench.keep_key();
-    scan_is_clean(&bench, &token, &[token.clone()]);
+    scan_is_clean(&bench, &token, std::slice::from_ref(&token));
+}
+
+#[test]
+fn an_image_with_secrets_in_every_part() {
+    let bench = Bench::new();
+    bench.keep_key();
+    let (token, label, argument, password) = (token(7), token(8), token(9), password());
+    let layers = [
+        tar_of(&[
+            ("app/.env", format!("GITHUB_TOKEN={token}\nDB_PASSWORD={password}\n").as_bytes()),
+            (&format!("app/{token}/{password}.txt"), format!("token {token}").as_bytes()),
+        ]),
+        tar_of(&[("app/.wh..env", b""), (&format!("srv/{label}"), format!("token {label}").as_bytes())]),
+    ];
+    let config = serde_json::json!({
+        "config": {
+            "Env": ["PATH=/bin", format!("GITHUB_TOKEN={token}")],
+            "Labels": { "vcs-token": label, label.clone(): "x" },
+            "Cmd": ["run", "--password", password],
+        },
+        "history": [
+            { "created_by": format!("|1 GITHUB_TOKEN={argument} /bin/sh -c git clone https://x:{argument}@github.com/a/b") },
+            { "created_by": format!("/bin/sh -c mysql -p{password} # {}", data_encoding::BASE64.encode(token.as_bytes())) },
+        ],
+    });
+    let archive = image_archive(&layers, config, &format!("shop/api:{token}"));
+    bench.write("image.tar", &archive);
+    let values = [token, label, argument, password];
+    scan_is_clean(&bench, "image.tar", &values);
+    // A truncated archive has no manifest: everything is a plain file then.
+    bench.write("cut.tar", &archive[..archive.len() - 3000]);
+    scan_is_clean(&bench, "cut.tar", &values);
 }

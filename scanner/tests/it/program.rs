@@ -55,9 +55,22 @@ impl Bench {
 
     pub fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(program());
-        command.args(arguments).current_dir(self.folder.path()).env_clear();
-        command.env("XDG_CONFIG_HOME", self.path("config"));
+        command.args(arguments);
+        self.settle(&mut command);
         command
+    }
+
+    /// The scanner, started by another program.
+    pub fn wrapped(&self, wrapper: &str, options: &[&str], arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(wrapper);
+        command.args(options).arg(program()).args(arguments);
+        self.settle(&mut command);
+        command
+    }
+
+    fn settle(&self, command: &mut std::process::Command) {
+        command.current_dir(self.folder.path()).env_clear();
+        command.env("XDG_CONFIG_HOME", self.path("config"));
     }
 }
 
@@ -80,4 +93,36 @@ impl Run {
 
 pub fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_scanner"))
+}
+
+/// A tar archive of regular files; an empty content with a name that ends in `/` is a folder.
+pub fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, *content).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+/// An image as `docker save` writes it, from the files of its layers and its configuration.
+pub fn image_archive(layers: &[Vec<u8>], config: serde_json::Value, tag: &str) -> Vec<u8> {
+    use sha2::Digest;
+    let digest = |bytes: &[u8]| data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(bytes));
+    let mut config = config;
+    let diff_ids: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", digest(layer))).collect();
+    config["architecture"] = "amd64".into();
+    config["os"] = "linux".into();
+    config["rootfs"] = serde_json::json!({ "type": "layers", "diff_ids": diff_ids });
+    let config = serde_json::to_vec(&config).unwrap();
+    let config_name = format!("{}.json", digest(&config));
+    let names: Vec<String> = layers.iter().map(|layer| format!("{}/layer.tar", digest(layer))).collect();
+    let manifest = serde_json::json!([{ "Config": config_name, "RepoTags": [tag], "Layers": names }]);
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let mut files: Vec<(&str, &[u8])> = vec![(&config_name, &config)];
+    files.extend(names.iter().map(String::as_str).zip(layers.iter().map(Vec::as_slice)));
+    files.push(("manifest.json", &manifest));
+    tar_of(&files)
 }

@@ -1,6 +1,6 @@
 //! Reports as they come out of the program.
 
-use crate::program::{Bench, Run, token};
+use crate::program::{Bench, Run, image_archive, tar_of, token};
 
 /// What differs between runs, made the same.
 fn normalised(run: &Run) -> String {
@@ -39,6 +39,27 @@ fn the_sarif_report_of_a_tree() {
     let run = tree().run(&["scan", "t", "--format", "sarif"]);
     let pretty = serde_json::to_string_pretty(&run.json()).unwrap();
     insta::assert_snapshot!(normalised(&Run { stdout: pretty, ..run }));
+}
+
+#[test]
+fn the_text_report_of_an_image_names_layers_steps_and_states() {
+    let bench = Bench::new();
+    bench.keep_key();
+    let layers = [
+        tar_of(&[("app/.env", format!("GITHUB_TOKEN={}\n", token(1)).as_bytes())]),
+        tar_of(&[("app/.wh..env", b""), ("srv/key", format!("token {}\n", token(2)).as_bytes())]),
+        tar_of(&[("srv/key", b"replaced")]),
+    ];
+    let config = serde_json::json!({
+        "config": { "Env": [format!("GITHUB_TOKEN={}", token(3))] },
+        "history": [
+            { "created_by": "COPY . /app # buildkit" },
+            { "created_by": format!("|1 GITHUB_TOKEN={} /bin/sh -c rm /app/.env", token(1)) },
+            { "created_by": "/bin/sh -c make install" },
+        ],
+    });
+    bench.write("image.tar", image_archive(&layers, config, "shop/api:1.2"));
+    insta::assert_snapshot!(normalised(&bench.run(&["scan", "image.tar"])));
 }
 
 #[test]
