@@ -117,6 +117,7 @@ pub(super) fn key_64(secret: &[u8], _matched: &[u8]) -> Outcome {
 
 /// Decodes to the right length and is not made of few different bytes.
 fn key(secret: &[u8], bytes: usize) -> Outcome {
+    let secret = secret.strip_prefix(b"0x").unwrap_or(secret);
     let decoded =
         if secret.len() == 2 * bytes { data_encoding::HEXLOWER_PERMISSIVE.decode(secret).ok() } else { None };
     match decoded.or_else(|| alphabet::base64_any(secret)) {
