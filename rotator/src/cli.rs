@@ -56,6 +56,9 @@ pub struct SyncArgs {
     /// Where manifests come from
     #[command(flatten)]
     pub source: SourceArgs,
+    /// With --cluster: only this namespace
+    #[arg(short, long, value_name = "NAMESPACE", requires = "cluster")]
+    pub namespace: Option<String>,
     /// Where Secrets go: `cluster`, or `dir:PATH` (one manifest a file, mode 0600)
     #[arg(long, value_name = "TARGET", default_value = "cluster")]
     pub target: TargetName,

@@ -5,6 +5,7 @@
 //! asking any server, and [`support`] refuses what is not built yet.
 
 pub mod check;
+pub mod cluster;
 pub mod core;
 pub mod decode;
 pub mod duration;

@@ -3,26 +3,34 @@
 use std::fs::File;
 use std::io::{IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::CustomResourceExt;
+use shared::clock::SystemClock;
 use shared::exit::Exit;
 
 use crate::cli::{CheckArgs, SyncArgs};
 use crate::manifest::check::check as check_manifests;
-use crate::manifest::external_secret::{ClusterExternalSecret, ExternalSecret};
+use crate::manifest::cluster::{ClusterReadError, read as read_cluster};
+use crate::manifest::external_secret::{ClusterExternalSecret, ExternalSecret, ExternalSecretSpec};
 use crate::manifest::load::load;
+use crate::manifest::object::Object;
 use crate::manifest::problem::Problem;
 use crate::manifest::store::{ClusterSecretStore, SecretStore};
 use crate::store_command::{self, StoreArgs, Streams};
-use crate::sync::Round;
 use crate::sync::objects::Objects;
 use crate::sync::outcome::Summary;
 use crate::sync::stores::Stores;
+use crate::sync::{Round, Wanted};
 use crate::target::cluster::Cluster;
 use crate::target::folder::Folder;
 use crate::target::{Target, TargetName};
 
+/// Longest wait for a connection to the API server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer of the API server; it gives up on its own requests after 60 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many problems are printed; the rest are counted.
 const PROBLEMS_SHOWN_MAX: usize = 100;
 
@@ -61,6 +69,10 @@ pub fn sync(args: &SyncArgs, verbose: bool, out: &mut dyn Write) -> anyhow::Resu
             print_problems(problems)?;
             Ok(Exit::Usage)
         }
+        Synced::NotDone(why) => {
+            writeln!(std::io::stderr().lock(), "error: nothing was synced: {why}")?;
+            Ok(Exit::Blocked)
+        }
         Synced::Round { summary, target } => {
             summary.write(&target, verbose, out)?;
             Ok(summary.exit())
@@ -70,27 +82,65 @@ pub fn sync(args: &SyncArgs, verbose: bool, out: &mut dyn Write) -> anyhow::Resu
 
 enum Synced {
     Problems(Vec<Problem>),
+    NotDone(String),
     Round { summary: Summary, target: String },
 }
 
 async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
-    let Some(config) = &args.source.config else { anyhow::bail!("--cluster is not supported yet") };
-    let (manifests, mut problems) = load(config);
-    problems.extend(check_manifests(&manifests));
-    if !problems.is_empty() {
-        return Ok(Synced::Problems(problems));
-    }
-    let (target, client) = match &args.target {
-        TargetName::Folder(path) => (Target::Folder(Folder::open(path)?), None),
+    let files = match &args.source.config {
+        Some(config) => {
+            let (manifests, mut problems) = load(config);
+            problems.extend(check_manifests(&manifests));
+            if !problems.is_empty() {
+                return Ok(Synced::Problems(problems));
+            }
+            Some(manifests)
+        }
+        None => None,
+    };
+    let client = match (&args.target, args.source.cluster) {
+        (TargetName::Folder(_), false) => None,
+        (TargetName::Folder(_), true) | (TargetName::Cluster, _) => Some(connect().await?),
+    };
+    let (manifests, wanted) = match (files, &client) {
+        (Some(mut manifests), client) => {
+            let objects = std::mem::take(&mut manifests.external_secrets);
+            let mut wanted = Vec::with_capacity(objects.len());
+            for object in objects {
+                wanted.push(match client {
+                    Some(client) => find_live(client, object).await,
+                    None => Wanted::of_file(object),
+                });
+            }
+            (manifests, wanted)
+        }
+        (None, Some(client)) => match read_cluster(client, args.namespace.as_deref()).await {
+            Ok((manifests, live)) => (manifests, live.into_iter().map(Wanted::of_cluster).collect()),
+            Err(error @ ClusterReadError::NoSuchKind { .. }) => return Err(error.into()),
+            Err(error) => return Ok(Synced::NotDone(error.to_string())),
+        },
+        (None, None) => anyhow::bail!("no manifests are named; give --config PATH or --cluster"),
+    };
+    let target = match &args.target {
+        TargetName::Folder(path) => Target::Folder(Folder::open(path)?),
         TargetName::Cluster => {
-            let client = connect().await?;
-            (Target::Cluster(Cluster::new(client.clone())), Some(client))
+            let client = client.clone().context("no cluster")?;
+            Target::Cluster(Cluster::new(client))
         }
     };
-    let stores = Stores::new(&manifests, Objects::new(&manifests, client));
-    let round = Round { stores: &stores, target: &target, concurrency: usize::from(args.concurrency) };
-    let reports = round.run(&manifests.external_secrets).await;
-    let (removed, orphans_error) = match round.remove_orphans(&manifests.external_secrets) {
+    let stores = Stores::new(&manifests, Objects::new(&manifests, client.clone()));
+    let clock = SystemClock::new();
+    let reports_to = client.filter(|_| args.target == TargetName::Cluster);
+    let round = Round {
+        stores: &stores,
+        target: &target,
+        reports_to,
+        clock: &clock,
+        concurrency: usize::from(args.concurrency),
+        everything: args.now,
+    };
+    let reports = round.run(&wanted).await;
+    let (removed, orphans_error) = match round.remove_orphans(&wanted) {
         Ok(removed) => (removed, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
@@ -99,10 +149,28 @@ async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
     Ok(Synced::Round { summary, target: target.to_string() })
 }
 
+/// An ExternalSecret of a file that may live in the cluster too: then it owns its Secret and is told how it went.
+/// Without the definitions, or without permission to look, it does not.
+async fn find_live(client: &kube::Client, object: Object<ExternalSecretSpec>) -> Wanted {
+    let api: kube::Api<ExternalSecret> = kube::Api::namespaced(client.clone(), object.namespace());
+    let mut wanted = Wanted::of_file(object);
+    if let Ok(object) = &mut wanted.object
+        && let Ok(Some(live)) = api.get_opt(object.name()).await
+    {
+        object.meta.uid = live.metadata.uid;
+        object.meta.generation = live.metadata.generation;
+        wanted.status = Some(live.status.unwrap_or_default());
+    }
+    wanted
+}
+
 /// A client for the cluster of the kubeconfig, or for the one that this pod runs in.
 async fn connect() -> anyhow::Result<kube::Client> {
-    let config =
-        kube::Config::infer().await.context("no kubeconfig and no pod's service account can be read")?;
+    let mut config =
+        kube::Config::infer().await.context("no kubeconfig and no pod's service account can be used")?;
+    // The defaults wait for minutes, which a person or a CronJob takes for a hang.
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(ANSWER_TIMEOUT);
     kube::Client::try_from(config).context("the kubeconfig cannot be used")
 }
 

@@ -4,28 +4,32 @@
 //! says which Secret should be there (pure), and the target takes it if it differs. One that fails stops no other,
 //! and the Secret that it had stays as it was.
 
+pub mod due;
 pub mod gather;
 pub mod go_json;
 pub mod mark;
 pub mod objects;
 pub mod outcome;
 pub mod secret;
+pub mod status;
 pub mod stores;
 pub mod value;
 pub mod vault_store;
 
 use std::collections::BTreeSet;
 
-use futures::StreamExt;
-use futures::stream;
+use futures::{StreamExt, stream};
+use shared::clock::Clock;
 
 use self::gather::gather;
 use self::outcome::{Outcome, Report, SyncError};
 use self::secret::{Maker, SecretObject, render};
 use self::stores::{StoreError, Stores};
+use crate::manifest::cluster::Live;
 use crate::manifest::external_secret::{CreationPolicy, DeletionPolicy, ExternalSecretSpec};
-use crate::manifest::object::Object;
-use crate::target::folder::is_owned_by_any;
+use crate::manifest::object::{Object, full_name};
+use crate::manifest::problem::Problem;
+use crate::manifest::status::ExternalSecretStatus;
 use crate::target::{Target, TargetError};
 
 /// How often a write is tried again after somebody else changed the Secret.
@@ -37,15 +41,46 @@ pub struct Round<'a> {
     pub stores: &'a Stores<'a>,
     /// Where Secrets go.
     pub target: &'a Target,
+    /// Where the state of ExternalSecrets is reported, if they live in a cluster.
+    pub reports_to: Option<kube::Client>,
+    /// What time it is.
+    pub clock: &'a dyn Clock,
     /// How many ExternalSecrets are worked on at once.
     pub concurrency: usize,
+    /// Whether everything is read, due or not.
+    pub everything: bool,
+}
+
+/// One ExternalSecret of a round.
+#[derive(Debug)]
+pub struct Wanted {
+    /// `namespace/name`.
+    pub name: String,
+    /// The object, or what is wrong with it.
+    pub object: Result<Object<ExternalSecretSpec>, Vec<Problem>>,
+    /// What was reported before; none if it does not live in a cluster.
+    pub status: Option<ExternalSecretStatus>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+impl Wanted {
+    /// One of a file.
+    pub fn of_file(object: Object<ExternalSecretSpec>) -> Self {
+        Self { name: object.full_name(), object: Ok(object), status: None, deleting: false }
+    }
+
+    /// One of a cluster.
+    pub fn of_cluster(live: Live) -> Self {
+        Self { name: live.name, object: live.object, status: Some(live.status), deleting: live.deleting }
+    }
 }
 
 impl Round<'_> {
     /// Brings the Secrets of all these ExternalSecrets up to date; one report each, in the order given.
-    pub async fn run(&self, objects: &[Object<ExternalSecretSpec>]) -> Vec<Report> {
-        let mut reports: Vec<(usize, Report)> = stream::iter(objects.iter().enumerate())
-            .map(|(index, object)| async move { (index, self.report(object).await) })
+    pub async fn run(&self, wanted: &[Wanted]) -> Vec<Report> {
+        let mut reports: Vec<(usize, Report)> = stream::iter(wanted.iter().enumerate())
+            .map(|(index, wanted)| async move { (index, self.report(wanted).await) })
             .buffer_unordered(self.concurrency.max(1))
             .collect()
             .await;
@@ -53,13 +88,52 @@ impl Round<'_> {
         reports.into_iter().map(|(_, report)| report).collect()
     }
 
-    async fn report(&self, object: &Object<ExternalSecretSpec>) -> Report {
-        let result = self.sync(object).await;
-        Report {
-            external_secret: object.full_name(),
-            secret: format!("{}/{}", object.namespace(), object.spec.target_name(object.name())),
-            result,
+    async fn report(&self, wanted: &Wanted) -> Report {
+        let (secret, result) = match &wanted.object {
+            _ if wanted.deleting => (wanted.name.clone(), Ok(Outcome::BeingDeleted)),
+            Ok(object) => {
+                let secret = full_name(object.namespace(), object.spec.target_name(object.name()));
+                (secret, self.sync_if_due(object, wanted.status.as_ref()).await)
+            }
+            Err(problems) => (wanted.name.clone(), Err(SyncError::Manifest(problems.clone()))),
+        };
+        let told = self.tell(wanted, &result).await;
+        // What went wrong with the Secret matters more than that nobody could be told.
+        let result = match (result, told) {
+            (Ok(_), Err(why)) => Err(SyncError::Status(why)),
+            (result, _) => result,
+        };
+        Report { external_secret: wanted.name.clone(), secret, result }
+    }
+
+    async fn tell(&self, wanted: &Wanted, result: &Result<Outcome, SyncError>) -> Result<(), String> {
+        let (Some(client), Some(before)) = (&self.reports_to, &wanted.status) else { return Ok(()) };
+        let Some(status) = status::next(before, wanted.object.as_ref().ok(), result, self.clock.now()) else {
+            return Ok(());
+        };
+        let (namespace, name) = wanted.name.split_once('/').unwrap_or_default();
+        status::write(client, namespace, name, &status).await
+    }
+
+    async fn sync_if_due(
+        &self,
+        object: &Object<ExternalSecretSpec>,
+        status: Option<&ExternalSecretStatus>,
+    ) -> Result<Outcome, SyncError> {
+        if let Some(status) = status.filter(|_| !self.everything)
+            && !due::is_due(object, status, self.clock.now())
+            && self.is_intact(object).await?
+        {
+            return Ok(Outcome::NotDue);
         }
+        self.sync(object).await
+    }
+
+    /// Whether the Secret is there as we left it.
+    async fn is_intact(&self, object: &Object<ExternalSecretSpec>) -> Result<bool, SyncError> {
+        let name = object.spec.target_name(object.name());
+        let found = self.target.read(object.namespace(), name).await?;
+        Ok(found.is_some_and(|secret| secret.is_intact()))
     }
 
     /// Brings one Secret up to date.
@@ -151,24 +225,22 @@ impl Round<'_> {
     ///
     /// # Errors
     /// When the folder cannot be read or a file cannot be removed.
-    pub fn remove_orphans(&self, objects: &[Object<ExternalSecretSpec>]) -> Result<Vec<String>, TargetError> {
+    pub fn remove_orphans(&self, wanted: &[Wanted]) -> Result<Vec<String>, TargetError> {
         let Target::Folder(folder) = self.target else { return Ok(Vec::new()) };
-        let owners: BTreeSet<String> =
-            objects.iter().map(|object| mark::owner_hash(object.namespace(), object.name())).collect();
-        let wanted: BTreeSet<String> = objects
+        let targets: BTreeSet<String> = wanted
             .iter()
-            .map(|object| format!("{}/{}", object.namespace(), object.spec.target_name(object.name())))
+            .filter_map(|wanted| wanted.object.as_ref().ok())
+            .map(|object| full_name(object.namespace(), object.spec.target_name(object.name())))
             .collect();
         let mut removed = Vec::new();
         for secret in folder.list()? {
             let meta = secret.meta();
-            let name = format!(
-                "{}/{}",
+            let name = full_name(
                 meta.namespace.as_deref().unwrap_or_default(),
-                meta.name.as_deref().unwrap_or_default()
+                meta.name.as_deref().unwrap_or_default(),
             );
             // What was made with another policy than Owner stays, as it does in a cluster.
-            if is_owned_by_any(&secret, &owners).is_some() && !wanted.contains(&name) {
+            if secret.label(mark::CREATED_BY).is_some() && !targets.contains(&name) {
                 folder.delete(&secret)?;
                 removed.push(name);
             }

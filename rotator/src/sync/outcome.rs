@@ -36,6 +36,8 @@ pub enum Outcome {
     Retained,
     /// creationPolicy Merge, and there is no Secret to merge into.
     TargetMissing,
+    /// The ExternalSecret is being deleted.
+    BeingDeleted,
     /// The store belongs to another controller.
     LeftAlone {
         /// The controller.
@@ -58,6 +60,9 @@ pub enum SyncError {
     /// Its Secret could not be read or written.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// Its Secret is as it should be, but its status could not be written.
+    #[error("the Secret is up to date, but the status of the ExternalSecret cannot be written: {0}")]
+    Status(String),
     /// deletionPolicy Delete without ownership.
     #[error("every value is gone, but deletionPolicy Delete needs creationPolicy Owner; the Secret stays")]
     DeleteNeedsOwner,
@@ -94,6 +99,7 @@ impl fmt::Display for Report {
             Ok(Outcome::TargetMissing) => {
                 ("waiting", "creationPolicy Merge, and there is no Secret yet".to_owned())
             }
+            Ok(Outcome::BeingDeleted) => ("left alone", "its ExternalSecret is being deleted".to_owned()),
             Ok(Outcome::LeftAlone { controller }) => {
                 ("left alone", format!("its store is served by {controller}"))
             }

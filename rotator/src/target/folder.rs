@@ -20,7 +20,6 @@ use super::TargetError;
 use crate::manifest::decode::decode;
 use crate::manifest::load::io_words;
 use crate::manifest::node::Node;
-use crate::sync::mark;
 use crate::sync::secret::SecretObject;
 
 /// The first line of every file. Files without it are not ours.
@@ -206,11 +205,6 @@ impl Serialize for Data<'_> {
         }
         map.end()
     }
-}
-
-/// Whether a Secret of ours was made for an ExternalSecret that owned it.
-pub fn is_owned_by_any(secret: &SecretObject, owners: &std::collections::BTreeSet<String>) -> Option<bool> {
-    secret.label(mark::CREATED_BY).map(|owner| owners.contains(owner))
 }
 
 #[cfg(test)]
