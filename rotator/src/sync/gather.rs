@@ -156,14 +156,14 @@ async fn read<T>(
     stores: &Stores<'_>,
     take: impl FnOnce(&[u8]) -> Result<T, ValueError>,
 ) -> Result<T, GatherError> {
-    let pass = stores
+    let store = stores
         .open(store, object.namespace())
         .await
         .map_err(|error| GatherError::Store { path: path.to_owned(), error })?;
     let read_error = |error| GatherError::Read { path: path.to_owned(), error: Box::new(error) };
     let misfit = |error| GatherError::Value {
         path: path.to_owned(),
-        store: pass.provider().name().to_owned(),
+        store: store.name().to_owned(),
         key: remote.key.clone(),
         error,
     };
@@ -172,7 +172,7 @@ async fn read<T>(
         return Err(GatherError::Manifest { path: path.to_owned(), what });
     }
     let key = Key { path: remote.key.clone(), version: version(remote, path)? };
-    let document = pass.read(&key).await.map_err(read_error)?;
+    let document = store.read(&key).await.map_err(read_error)?;
     expose(&document, take).map_err(misfit)
 }
 

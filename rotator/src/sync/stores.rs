@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
 use tokio::sync::{Mutex, OnceCell};
@@ -15,7 +15,7 @@ use crate::manifest::external_secret::{StoreKind, StoreRef};
 use crate::manifest::object::{Origin, full_name};
 use crate::manifest::problem::Problem;
 use crate::manifest::store::{FileSpec, SecretStoreSpec, StoreCondition};
-use crate::provider::{Pass, Provider};
+use crate::provider::{Document, Key, Pass, Provider, ReadError};
 
 /// The controller that serves a store, where the store names one.
 pub const CONTROLLER: &str = "keyturn";
@@ -64,7 +64,46 @@ pub struct Stores<'a> {
     opened: Mutex<HashMap<StoreId, Opened>>,
 }
 
-type Opened = Arc<OnceCell<Result<Arc<Pass>, StoreError>>>;
+type Opened = Arc<OnceCell<Result<Arc<Store>, StoreError>>>;
+
+/// A store that is open for one round.
+pub struct Store {
+    pass: Pass,
+    /// Why nothing more is asked of it in this round.
+    down: OnceLock<ReadError>,
+}
+
+impl Store {
+    /// Its name in messages.
+    pub fn name(&self) -> &str {
+        self.pass.provider().name()
+    }
+
+    /// Reads a document, each once in a round.
+    ///
+    /// A store that does not answer, is sealed or refuses the login (after the client's own repetitions) is not
+    /// asked again in this round: a thousand ExternalSecrets would wait for it one after another, and a thousand
+    /// refused logins lock an account.
+    ///
+    /// # Errors
+    /// As the provider's.
+    pub async fn read(&self, key: &Key) -> Result<Arc<Document>, ReadError> {
+        if let Some(error) = self.down.get() {
+            return Err(error.clone());
+        }
+        let result = self.pass.read(key).await;
+        if let Err(
+            error @ (ReadError::Sealed { .. }
+            | ReadError::Unreachable { .. }
+            | ReadError::LoginRefused { .. }),
+        ) = &result
+        {
+            // The first reason stays.
+            let _ = self.down.set(error.clone());
+        }
+        result
+    }
+}
 
 /// One login: a store, and for stores of the whole cluster whose references name no namespace, that of the user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +123,7 @@ impl<'a> Stores<'a> {
     ///
     /// # Errors
     /// Why it cannot be used; the same for all who ask.
-    pub async fn open(&self, reference: &StoreRef, namespace: &str) -> Result<Arc<Pass>, StoreError> {
+    pub async fn open(&self, reference: &StoreRef, namespace: &str) -> Result<Arc<Store>, StoreError> {
         let id =
             StoreId { kind: reference.kind, name: reference.name.clone(), namespace: namespace.to_owned() };
         let cell = Arc::clone(self.opened.lock().await.entry(id).or_default());
@@ -95,15 +134,15 @@ impl<'a> Stores<'a> {
     pub async fn close(&self) {
         let opened: Vec<Opened> = self.opened.lock().await.drain().map(|(_, cell)| cell).collect();
         for cell in opened {
-            if let Some(Ok(pass)) = cell.get()
-                && let Provider::Vault(client) = pass.provider()
+            if let Some(Ok(store)) = cell.get()
+                && let Provider::Vault(client) = store.pass.provider()
             {
                 client.close().await;
             }
         }
     }
 
-    async fn make(&self, reference: &StoreRef, namespace: &str) -> Result<Arc<Pass>, StoreError> {
+    async fn make(&self, reference: &StoreRef, namespace: &str) -> Result<Arc<Store>, StoreError> {
         let kind = reference.kind.name();
         let (full, spec, origin) = match reference.kind {
             StoreKind::SecretStore => {
@@ -130,7 +169,7 @@ impl<'a> Stores<'a> {
             return Err(StoreError::NotAllowed { store, namespace: namespace.to_owned() });
         }
         let provider = self.provider(reference.kind, &store, spec, origin, namespace).await?;
-        Ok(Arc::new(Pass::new(provider)))
+        Ok(Arc::new(Store { pass: Pass::new(provider), down: OnceLock::new() }))
     }
 
     /// A store that is not there, or one that could not be read: then its mistakes are the reason.

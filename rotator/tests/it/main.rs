@@ -2,4 +2,7 @@
 // The setting that allows these in tests knows functions marked as tests, not the helpers beside them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod check;
 mod store;
+mod sync_folder;
+mod workshop;
