@@ -17,6 +17,9 @@ use tracing_subscriber::{Layer, fmt};
 /// The crates whose levels `-v` raises.
 const OWN_CRATES: [&str; 3] = ["shared", "scanner", "rotator"];
 
+/// Crates that log the very errors that they return: we say those ourselves, once, in one line.
+const TOLD_BY_US: [&str; 1] = ["kube_client"];
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
@@ -94,7 +97,10 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let (own, others) = verbosity.levels();
-    let targets = Targets::new().with_targets(OWN_CRATES.map(|name| (name, own))).with_default(others);
+    let targets = Targets::new()
+        .with_targets(OWN_CRATES.map(|name| (name, own)))
+        .with_targets(TOLD_BY_US.map(|name| (name, LevelFilter::OFF)))
+        .with_default(others);
     // The layer's own report of a failed write would be a print to the same standard error, and panic.
     let lines = fmt::layer().with_writer(UntilClosed(writer)).log_internal_errors(false);
     let lines = match form {

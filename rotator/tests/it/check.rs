@@ -28,8 +28,7 @@ fn good_manifests_pass_without_any_server() {
 #[test]
 fn every_mistake_is_one_line_with_its_place() {
     let workshop = Workshop::new();
-    workshop
-        .write("config/a.yaml", &GOOD.replace("remoteRef:", "remoteref:"));
+    workshop.write("config/a.yaml", &GOOD.replace("remoteRef:", "remoteref:"));
     workshop.write("config/b.yaml", "a: [1\n");
     for command in
         [&["check", "--config", "config"][..], &["sync", "--config", "config", "--target", "dir:out"]]
@@ -39,11 +38,11 @@ fn every_mistake_is_one_line_with_its_place() {
         let lines: Vec<&str> = ended.err.lines().collect();
         assert_eq!(lines.len(), 3, "{}", ended.err);
         assert!(
-            lines[0].contains(
-                "config/a.yaml:12:32: ExternalSecret shop/orders: spec.data[0].remoteref: unknown field"
-            ) && lines[0].ends_with("did you mean \"remoteRef\"?"),
+            lines[1].contains(
+                "config/a.yaml:12:33: ExternalSecret shop/orders: spec.data[0].remoteref: unknown field"
+            ) && lines[1].ends_with("did you mean \"remoteRef\"?"),
             "{}",
-            lines[0]
+            lines[1]
         );
         assert!(lines[0].contains("the field \"remoteRef\" is missing; add it"), "{}", lines[0]);
         assert!(lines[2].starts_with("error: config/b.yaml:"), "{}", lines[2]);

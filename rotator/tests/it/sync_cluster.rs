@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use shared::require;
 use shared::testkit::{Kube, OpenBao};
 
-use crate::workshop::{Ended, Workshop, create, install_definitions, secret, wait_until};
+use crate::cluster::{create, install_definitions, secret, wait_until};
+use crate::workshop::{Ended, Workshop};
 
 const READ: &str = "path \"secret/*\" { capabilities = [\"read\", \"list\"] }";
 
