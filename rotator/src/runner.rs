@@ -166,12 +166,16 @@ async fn find_live(client: &kube::Client, object: Object<ExternalSecretSpec>) ->
 
 /// A client for the cluster of the kubeconfig, or for the one that this pod runs in.
 async fn connect() -> anyhow::Result<kube::Client> {
-    let mut config =
-        kube::Config::infer().await.context("no kubeconfig and no pod's service account can be used")?;
+    // The error itself quotes the kubeconfig, which holds credentials.
+    let mut config = kube::Config::infer().await.map_err(|_| {
+        anyhow::anyhow!("no cluster is known: set KUBECONFIG to a valid kubeconfig, or run this in a pod")
+    })?;
     // The defaults wait for minutes, which a person or a CronJob takes for a hang.
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(ANSWER_TIMEOUT);
-    kube::Client::try_from(config).context("the kubeconfig cannot be used")
+    kube::Client::try_from(config).map_err(|_| {
+        anyhow::anyhow!("the kubeconfig cannot be used; check its certificates, keys and addresses")
+    })
 }
 
 /// `rotator store`: standard input to the store, the store to standard output.

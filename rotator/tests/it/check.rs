@@ -39,7 +39,7 @@ fn every_mistake_is_one_line_with_its_place() {
         assert_eq!(lines.len(), 3, "{}", ended.err);
         assert!(
             lines[1].contains(
-                "config/a.yaml:12:33: ExternalSecret shop/orders: spec.data[0].remoteref: unknown field"
+                "config/a.yaml:12:32: ExternalSecret shop/orders: spec.data[0].remoteref: unknown field"
             ) && lines[1].ends_with("did you mean \"remoteRef\"?"),
             "{}",
             lines[1]
@@ -85,10 +85,16 @@ fn no_kubeconfig_is_one_clear_line() {
     let workshop = Workshop::new();
     let ended = workshop.run(&["sync", "--cluster"]);
     assert_eq!(ended.code, 2);
-    assert!(
-        ended.err.starts_with("error: no kubeconfig and no pod's service account can be used"),
-        "{}",
-        ended.err
-    );
+    assert!(ended.err.starts_with("error: no cluster is known: set KUBECONFIG"), "{}", ended.err);
     assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+}
+
+#[test]
+fn a_broken_kubeconfig_is_one_clear_line() {
+    let workshop = Workshop::new();
+    let broken = workshop.write("kubeconfig", "clusters: [canary-token\n");
+    let ended = workshop.run_with(&broken, &["sync", "--cluster"]);
+    assert_eq!(ended.code, 2);
+    assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+    assert!(!ended.err.contains("canary-token"), "a kubeconfig holds credentials: {}", ended.err);
 }
