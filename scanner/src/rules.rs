@@ -7,6 +7,7 @@
 
 pub mod definition;
 pub mod example;
+pub mod gitleaks;
 pub mod literals;
 pub mod load;
 pub mod proof;
@@ -141,8 +142,15 @@ impl RuleSet {
         let mut set = if default { Self::embedded()? } else { Self::default() };
         let mut problems = Vec::new();
         let mut seen = std::collections::BTreeMap::new();
-        for file in files(paths, &mut problems) {
+        let mut waiting: Vec<(PathBuf, bool)> =
+            files(paths, &mut problems).into_iter().map(|file| (file, false)).collect();
+        waiting.reverse();
+        let mut read = std::collections::BTreeSet::new();
+        while let Some((file, is_base)) = waiting.pop() {
             let name = file.display().to_string();
+            if !read.insert(file.clone()) {
+                continue;
+            }
             let text = match text_of(&file) {
                 Ok(text) => text,
                 Err(message) => {
@@ -150,13 +158,31 @@ impl RuleSet {
                     continue;
                 }
             };
-            let (loaded, told) = load::read(&name, &text);
+            let (loaded, told) = if gitleaks::is_gitleaks(&text) {
+                let imported = gitleaks::read(&name, &text);
+                if imported.use_default && set.is_empty() {
+                    set = Self::embedded()?;
+                }
+                set.rules.retain(|rule| !imported.disabled.contains(&rule.id.0));
+                // Beside the file that names it, should it not be absolute.
+                let beside =
+                    |base: String| file.parent().map_or(PathBuf::from(&base), |folder| folder.join(&base));
+                waiting.extend(imported.base.map(|base| (beside(base), true)));
+                (imported.rules, imported.problems)
+            } else {
+                load::read(&name, &text)
+            };
             problems.extend(told);
             for rule in loaded {
                 let id = rule.definition.id.clone();
-                if let Some(first) = seen.insert(id.clone(), name.clone()) {
-                    problems.push(general(&name, format!("the id `{id}` is used twice (also in {first})")));
+                // A file that builds on another one has the last word.
+                if is_base && seen.contains_key(&id) {
+                    continue;
                 }
+                if seen.get(&id) == Some(&name) {
+                    problems.push(general(&name, format!("the id `{id}` is used twice")));
+                }
+                seen.insert(id, name.clone());
                 set.add(Rule::new(rule));
             }
         }

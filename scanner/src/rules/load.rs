@@ -122,6 +122,14 @@ pub fn read(file: &str, text: &str) -> (Vec<Loaded>, Vec<Problem>) {
     (rules, reader.problems)
 }
 
+/// A problem at a byte of a file's text.
+pub fn problem_at(file: &str, text: &str, offset: usize, fatal: bool, message: String) -> Problem {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    Problem { file: file.to_owned(), line, column, fatal, message }
+}
+
 struct Reader<'t> {
     file: &'t str,
     text: &'t str,
@@ -130,10 +138,7 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     fn problem(&mut self, offset: usize, fatal: bool, message: String) {
-        let before = &self.text[..offset.min(self.text.len())];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-        self.problems.push(Problem { file: self.file.to_owned(), line, column, fatal, message });
+        self.problems.push(problem_at(self.file, self.text, offset, fatal, message));
     }
 
     fn rule(&mut self, item: toml::Spanned<DeValue<'_>>) -> Option<Loaded> {
