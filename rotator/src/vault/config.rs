@@ -160,6 +160,8 @@ pub struct Limits {
     pub answer_bytes_max: usize,
     /// When one call is tried again.
     pub backoff: Backoff,
+    /// How long after its start a call is tried again, time spent waiting for answers included.
+    pub total_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -172,6 +174,7 @@ impl Default for Limits {
             // Vault's own default limit on a request, and so on a secret, is 32 MiB; a Kubernetes Secret holds 1 MiB.
             answer_bytes_max: 8 * 1024 * 1024,
             backoff: Backoff::NETWORK,
+            total_timeout: Duration::from_secs(40),
         }
     }
 }
