@@ -3,7 +3,8 @@
 //! The two programs never share a privilege; they exchange plain data, and its types live here. A [`secret`] is
 //! held so that it cannot be printed; a [`fingerprint`] names it without revealing it. The scanner reports
 //! [`finding`]s, a ledger of [`coverage`] and a [`verdict`]. The rotator keeps a [`journal`] of each run and ends it
-//! with a [`receipt`], [signed](signing). Both read their [`config`] strictly, log through [`telemetry`], ask a
+//! with a [`receipt`], [signed](signing); the file of [`known`] values lets the scanner recognise a live secret that it
+//! does not hold. Both read their [`config`] strictly, log through [`telemetry`], ask a
 //! [`clock`] for the time and decide by [`retry`] whether to try again. Every program ends
 //! with an [`exit`] code.
 
@@ -14,6 +15,7 @@ pub mod exit;
 pub mod finding;
 pub mod fingerprint;
 pub mod journal;
+pub mod known;
 pub mod receipt;
 pub mod retry;
 pub mod secret;

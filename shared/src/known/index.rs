@@ -1,0 +1,236 @@
+//! Finds known values in haystacks.
+
+use hmac::Hmac;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use super::key::{EntryId, KnownKey, MacHash, TagHash, WindowHash};
+use super::layout::{self, Body, Entry, Freshness, Header, KnownError};
+use super::proof::{KnownMatch, ProofOfValue};
+use super::{LeftOutCounts, SPAN, STRIDE, ValueState, WINDOW, diverse};
+use crate::secret::Redacted;
+use crate::signing::{SignerId, TrustedKeys};
+
+/// Looks that are taken together, so that one branch serves all.
+const LOOKS: usize = 8;
+/// Bytes that so many looks read.
+const BLOCK: usize = (LOOKS - 1) * STRIDE + WINDOW;
+
+/// A known value in a haystack, confirmed by its mac.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownHit {
+    /// The first byte of the value, in the haystack.
+    pub start: usize,
+    /// One past its last byte.
+    pub end: usize,
+    /// Its name, for the rotator.
+    pub id: EntryId,
+    /// What it is to the rotator.
+    pub state: ValueState,
+}
+
+/// An opened known file.
+pub struct KnownIndex {
+    header: Header,
+    signer: SignerId,
+    left_out: LeftOutCounts,
+    windows: WindowHash,
+    shift: u32,
+    bitmap: Vec<u8>,
+    tags: TagHash,
+    tag_bits: u32,
+    bucket_shift: u32,
+    /// Where the entries begin whose tag has these highest bits; one more than there are buckets.
+    buckets: Vec<u32>,
+    entries: Vec<Entry>,
+    macs: MacHash,
+    proofs: Hmac<Sha256>,
+    longest: usize,
+}
+
+impl KnownIndex {
+    /// Checks a file and opens it: form, signature, key, expiry, generation, then the encryption.
+    ///
+    /// # Errors
+    /// The first check that failed. Each makes a scan incomplete.
+    pub fn open(
+        file: &[u8],
+        key: &KnownKey,
+        trusted: &TrustedKeys,
+        freshness: Freshness,
+    ) -> Result<Self, KnownError> {
+        let (header, body, signer) = layout::unseal(file, key, trusted, freshness)?;
+        let Body { tag_bits, bitmap_log2, left_out, entries, bitmap } = body;
+        let bucket_bits = (usize::BITS - entries.len().leading_zeros()).min(tag_bits);
+        let bucket_shift = tag_bits - bucket_bits;
+        let mut buckets = vec![0_u32; (1 << bucket_bits) + 1];
+        for entry in &entries {
+            buckets[(entry.tag >> bucket_shift) as usize + 1] += 1;
+        }
+        let mut sum = 0;
+        for bucket in &mut buckets {
+            sum += *bucket;
+            *bucket = sum;
+        }
+        Ok(Self {
+            header,
+            signer,
+            left_out,
+            windows: key.windows(),
+            shift: 64 - bitmap_log2,
+            bitmap,
+            tags: key.tags(),
+            tag_bits,
+            bucket_shift,
+            buckets,
+            longest: entries.iter().map(|entry| usize::from(entry.length)).max().unwrap_or(0),
+            entries,
+            macs: key.macs(),
+            proofs: key.proof(),
+        })
+    }
+
+    /// What everybody can read of the file.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Who signed the file.
+    pub fn signer(&self) -> &SignerId {
+        &self.signer
+    }
+
+    /// What the file does not know.
+    pub fn left_out(&self) -> LeftOutCounts {
+        self.left_out
+    }
+
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the file is about no value.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// By how many bytes chunks of a haystack must overlap, so that no value is cut: the longest value less one.
+    pub fn overlap(&self) -> usize {
+        self.longest.saturating_sub(1)
+    }
+
+    /// Calls `found` for every known value in the haystack, in the order in which they end up confirmed.
+    ///
+    /// Guarantees: a value of the file that lies whole in the haystack is found once per place, wherever it
+    /// begins. Nothing else is found: a chance mac has odds of 2⁻¹²⁸.
+    /// Cost: two multiplications and one bit of the bitmap for 4 bytes. One look in 32 to 43 asks for the windows
+    /// beside it, which one in some thousand of these has; then a tag, then for one in four a mac.
+    pub fn scan(&self, haystack: &[u8], found: &mut dyn FnMut(KnownHit)) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let mut at = 0;
+        while let Some(block) = haystack.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+            let mut seen = 0_u32;
+            for look in 0..LOOKS {
+                seen |= self.bit(block, look * STRIDE) << look;
+            }
+            while seen != 0 {
+                let look = seen.trailing_zeros() as usize;
+                seen &= seen - 1;
+                self.confirm(haystack, at + look * STRIDE, found);
+            }
+            at += LOOKS * STRIDE;
+        }
+        while haystack.len() >= at + WINDOW {
+            if self.bit(&haystack[at..], 0) != 0 {
+                self.confirm(haystack, at, found);
+            }
+            at += STRIDE;
+        }
+    }
+
+    /// Whether the bitmap has the window at this place: 0 or 1.
+    #[inline(always)]
+    fn bit(&self, bytes: &[u8], at: usize) -> u32 {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] =
+            *bytes[at..].first_chunk::<WINDOW>().unwrap_or(&[0; WINDOW]);
+        let hash =
+            self.windows.of(u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]));
+        let bit = hash >> self.shift;
+        let byte = self.bitmap.get((bit >> 3) as usize).copied().unwrap_or(0);
+        u32::from(byte >> (bit & 7) & 1)
+    }
+
+    /// Looks for the entries of which the window at `at` can be one of the four.
+    ///
+    /// A value set the bits of all its four windows, which follow each other: a window without such neighbours is
+    /// nobody's. Few chance hits have them, so that tags and macs are computed for next to none.
+    #[inline(never)]
+    fn confirm(&self, haystack: &[u8], at: usize, found: &mut dyn FnMut(KnownHit)) {
+        let set = |at: Option<usize>| {
+            at.is_some_and(|at| haystack.len() >= at + WINDOW && self.bit(haystack, at) == 1)
+        };
+        let after = (1..STRIDE).take_while(|forth| set(at.checked_add(*forth))).count();
+        let before = (1..STRIDE - after).all(|back| set(at.checked_sub(back)));
+        if !before {
+            return;
+        }
+        for start in (0..STRIDE).filter_map(|back| at.checked_sub(back)) {
+            // `start` is the first of four set windows, of which `at` is one.
+            let whole = (start..at).all(|at| set(Some(at))) && start + STRIDE - 1 <= at + after;
+            if whole && diverse(&haystack[start..start + SPAN]) {
+                self.lookup(haystack, start, found);
+            }
+        }
+    }
+
+    fn lookup(&self, haystack: &[u8], window: usize, found: &mut dyn FnMut(KnownHit)) {
+        let tag = self.tags.of(&haystack[window..window + WINDOW], self.tag_bits);
+        let bucket = (tag >> self.bucket_shift) as usize;
+        let range = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
+        for entry in self.entries[range].iter().filter(|entry| entry.tag == tag) {
+            self.compare(haystack, window, entry, found);
+        }
+    }
+
+    fn compare(&self, haystack: &[u8], window: usize, entry: &Entry, found: &mut dyn FnMut(KnownHit)) {
+        let Some(start) = window.checked_sub(usize::from(entry.offset)) else { return };
+        let end = start + usize::from(entry.length);
+        let Some(value) = haystack.get(start..end) else { return };
+        if bool::from(self.macs.of(value).ct_eq(&entry.mac)) {
+            found(KnownHit { start, end, id: entry.id, state: entry.state });
+        }
+    }
+
+    /// What a finding says about a hit: which value it is, and a proof for the rotator that whoever reports it
+    /// has seen the value, in this target, after this file was written.
+    pub fn prove(&self, hit: &KnownHit, value: Redacted<'_>, target_digest: &str) -> KnownMatch {
+        KnownMatch {
+            id: hit.id,
+            state: hit.state,
+            key_id: self.header.key_id,
+            generation: self.header.generation,
+            proof: ProofOfValue::compute(self.proofs.clone(), value, &self.header.nonce, target_digest),
+        }
+    }
+}
+
+impl std::fmt::Debug for KnownIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KnownIndex").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl KnownIndex {
+    pub(super) fn density(&self) -> f64 {
+        let set: u64 = self.bitmap.iter().map(|byte| u64::from(byte.count_ones())).sum();
+        set as f64 / (self.bitmap.len() as f64 * 8.0)
+    }
+
+    pub(super) fn bit_is_set(&self, window: &[u8]) -> bool {
+        self.bit(window, 0) == 1
+    }
+}
