@@ -1,5 +1,6 @@
 //! What was typed becomes what is meant: a validated plan, or every mistake at once.
 
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -87,6 +88,16 @@ impl ScanPlan {
         let unstable = key.as_ref().is_some_and(|key| key.origin() == KeyOrigin::OneRun);
         if args.write_baseline.is_some() && unstable {
             mistakes.push(format!("--write-baseline: {NEEDS_KEY}"));
+        }
+        let piped = args.targets.iter().filter(|target| *target == "-").count();
+        if piped > 1 {
+            mistakes.push("-: standard input can be read once; name it once".to_owned());
+        }
+        if piped > 0 && std::io::stdin().is_terminal() {
+            mistakes.push(
+                "-: standard input is a terminal; pipe something in: docker save IMAGE | scanner scan -"
+                    .to_owned(),
+            );
         }
         for path in &args.rules {
             if let Some(target) = inside(path, &args.targets) {

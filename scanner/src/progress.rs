@@ -1,9 +1,9 @@
 //! What a person at a terminal sees while a scan runs: bytes, rate and time left, on standard error.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::report::printable::{printable, shortened};
 
@@ -48,12 +48,66 @@ pub fn bar(when: When, target: &str, bytes: Option<u64>) -> ProgressBar {
         Some(bytes) => ProgressBar::new(bytes),
         None => ProgressBar::new_spinner(),
     };
-    // `Always` is for terminals that do not say so: lines that return carriage, as on a real one.
-    bar.set_draw_target(ProgressDrawTarget::stderr());
+    if std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+    } else {
+        // `always` is for terminals that do not say so.
+        bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(Lines)));
+    }
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_message(shortened(&printable(target), NAME_SHOWN).into_owned());
     bar.enable_steady_tick(TICK);
     bar
+}
+
+/// Standard error as a terminal that understands a carriage return and nothing else.
+#[derive(Debug)]
+struct Lines;
+
+impl Lines {
+    /// A reader that went away is no reason to stop searching.
+    fn put(text: &str) -> io::Result<()> {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl TermLike for Lines {
+    fn width(&self) -> u16 {
+        80
+    }
+
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        Self::put(&format!("{line}\n"))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        Self::put(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        Self::put("\r")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -30,7 +30,7 @@ const EVERY_BYTE_MAX: usize = 1024;
 /// of it as whole pieces between separators.
 const FINGERPRINTS_MAX: u64 = 10_000_000;
 /// Where names fall into pieces, from coarse to fine: a secret may itself hold the finer ones.
-const SEPARATORS: [&str; 4] = [" \t\r\n\"'`,;|<>()[]{}", ":/\\@?&#!$", "=%", ".-_+~*^"];
+const SEPARATORS: [&str; 5] = [" \t\r\n\"'`,;|<>()[]{}", ":/\\@?&#!$", ".", "=%", "-_+~*^"];
 
 /// The secrets of a run, as far as they are known without their bytes.
 #[derive(Debug, Default)]
@@ -130,6 +130,10 @@ impl<'e> Redactor<'e> {
             return Vec::new();
         }
         let mut spans = self.repeated_as_it_is(text.as_bytes());
+        if let Some((decoded, places)) = percent_decoded(text.as_bytes()) {
+            let found = self.repeated_as_it_is(&decoded);
+            spans.extend(found.into_iter().map(|span| places[span.start]..places[span.end]));
+        }
         let mut separators = String::new();
         let mut tried = HashSet::new();
         for finer in std::iter::once("").chain(SEPARATORS) {
@@ -250,9 +254,8 @@ fn pieces<'t>(text: &'t str, separators: &str) -> impl Iterator<Item = Range<usi
 /// What the bytes may stand for.
 fn decodings(bytes: &[u8]) -> Vec<zeroize::Zeroizing<Vec<u8>>> {
     let encodings = [&BASE64, &BASE64_NOPAD, &BASE64URL, &BASE64URL_NOPAD, &HEXLOWER_PERMISSIVE];
-    let mut decoded: Vec<_> = encodings.iter().filter_map(|encoding| encoding.decode(bytes).ok()).collect();
-    decoded.extend(percent_decoded(bytes));
-    decoded.into_iter().map(zeroize::Zeroizing::new).collect()
+    let decoded = encodings.iter().filter_map(|encoding| encoding.decode(bytes).ok());
+    decoded.map(zeroize::Zeroizing::new).collect()
 }
 
 /// UTF-16 of either order, as UTF-8.
@@ -267,25 +270,27 @@ fn from_utf16(bytes: &[u8]) -> Option<zeroize::Zeroizing<Vec<u8>>> {
     Some(zeroize::Zeroizing::new(text.into_bytes()))
 }
 
-fn percent_decoded(bytes: &[u8]) -> Option<Vec<u8>> {
-    if !bytes.contains(&b'%') {
-        return None;
-    }
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let [first, after @ ..] = rest {
-        match (first, after) {
-            (b'%', [high, low, further @ ..]) => {
-                decoded.extend(HEXLOWER_PERMISSIVE.decode(&[*high, *low]).ok()?);
-                rest = further;
+/// The bytes with `%41` decoded, and where each of them, and the end, stands in the text; nothing without any.
+fn percent_decoded(text: &[u8]) -> Option<(zeroize::Zeroizing<Vec<u8>>, Vec<usize>)> {
+    let mut decoded = zeroize::Zeroizing::new(Vec::with_capacity(text.len()));
+    let mut places = Vec::with_capacity(text.len() + 1);
+    let mut at = 0;
+    while at < text.len() {
+        places.push(at);
+        let digits = (text[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        match digits.and_then(|digits| HEXLOWER_PERMISSIVE.decode(digits).ok()).as_deref() {
+            Some([byte]) => {
+                decoded.push(*byte);
+                at += 3;
             }
             _ => {
-                decoded.push(*first);
-                rest = after;
+                decoded.push(text[at]);
+                at += 1;
             }
         }
     }
-    Some(decoded)
+    places.push(text.len());
+    (decoded.len() < text.len()).then_some((decoded, places))
 }
 
 fn cut(text: &str) -> &str {

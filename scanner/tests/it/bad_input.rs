@@ -206,3 +206,8 @@ fn an_interrupt_ends_the_walk_and_the_report_is_still_whole() {
     assert!(run.stderr.contains("Interrupted"), "{}", run.stderr);
     assert_eq!(run.json()["coverage"]["skipped"]["entries"][0]["reason"], "interrupted");
 }
+
+#[test]
+fn standard_input_is_read_once() {
+    refused(&Bench::new().run(&["scan", "-", "-"]), &["name it once"]);
+}

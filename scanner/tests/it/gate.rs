@@ -162,3 +162,21 @@ fn completions_and_the_schema_are_printed() {
     assert!(!validator.is_valid(&serde_json::json!({ "version": 1 })));
     assert!(program().exists());
 }
+
+#[test]
+fn bars_are_drawn_when_asked_for_and_not_otherwise() {
+    let bench = Bench::new();
+    bench.write("clean/a", "nothing here");
+    assert_eq!(bench.run(&["scan", "clean"]).stderr, "");
+    let run = bench.run(&["scan", "clean", "--progress", "always"]);
+    assert!(run.stderr.contains("clean"), "{}", run.stderr);
+    assert_eq!(run.stdout.lines().count(), 2, "{}", run.stdout);
+}
+
+#[test]
+fn quiet_says_nothing_but_the_report() {
+    let bench = leaky();
+    let run = bench.run(&["scan", "t", "--quiet", "--format", "json"]);
+    assert_eq!((run.code, run.stderr.as_str()), (1, ""));
+    assert_eq!(run.json()["verdict"]["blocking"], 1);
+}
