@@ -36,7 +36,8 @@ impl Delivery {
             let to_stdout = *destination == Destination::Stdout;
             // Escape sequences and a terminal's width are for a terminal.
             let look = if to_stdout { self.look } else { Look { styled: false, width: 100 } };
-            let context = Context { report: &outcome.report, rules: &outcome.rules, look, times: outcome.times };
+            let context =
+                Context { report: &outcome.report, rules: &outcome.rules, look, times: outcome.times };
             match destination.write(|out| report::write(*format, &context, out)) {
                 Ok(()) => text_seen |= to_stdout && *format == Format::Text,
                 Err(DestinationError::BrokenPipe) => {}

@@ -337,12 +337,14 @@ impl Run<'_, '_> {
             let Some((matched, raw)) = engine.verifier.verify(rule, &engine.key, &place, memories) else {
                 continue;
             };
-            let until = window.base + matched.end as u64;
+            // What was refused is not asked again from another anchor before the same secret.
+            let end = if raw.is_some() { matched.end } else { matched.secret_start };
+            let until = window.base + end as u64;
             match before {
                 Some((_, known)) => *known = until,
                 None => done.push((index, until)),
             }
-            found.push(raw);
+            found.extend(raw);
         }
     }
 

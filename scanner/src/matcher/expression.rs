@@ -1,7 +1,10 @@
 //! The expressions of one rule, compiled at its first candidate.
 
+use regex_automata::hybrid::dfa::{self, DFA};
 use regex_automata::meta::{Cache, Config, Regex};
-use regex_automata::{Anchored, Input};
+use regex_automata::nfa::thompson;
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::{Anchored, Input, MatchKind};
 use regex_syntax::hir::Hir;
 
 use crate::rules::Rule;
@@ -9,7 +12,7 @@ use crate::rules::definition::{AllowOn, Group};
 use crate::rules::{literals, load};
 
 /// A larger automaton is a rule that means harm, or a mistake; the search falls back to slower engines.
-const AUTOMATON_BYTES_MAX: usize = 512 * 1024;
+const AUTOMATON_BYTES_MAX: usize = 1024 * 1024;
 /// Expressions that compile to more than this are refused.
 const PROGRAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// With so few possible starts each is tried; with more, one search runs over them all.
@@ -21,6 +24,10 @@ pub struct Expression {
     /// The part from the anchor on, where matches may start at many places before it: it refuses most
     /// candidates after a few bytes.
     tail: Option<Regex>,
+    /// The part up to the anchor, run backwards from there, where a match is a head that ends where a tail begins.
+    head: Option<DFA>,
+    /// The group of the secret is in the tail.
+    secret_in_tail: bool,
     /// The group of the secret.
     group: usize,
     groups: usize,
@@ -50,13 +57,15 @@ pub struct Match {
 pub struct Memory {
     whole: Cache,
     tail: Option<Cache>,
-    slots: Vec<Option<regex_automata::util::primitives::NonMaxUsize>>,
+    head: Option<dfa::Cache>,
+    slots: Vec<Option<NonMaxUsize>>,
 }
 
 impl Memory {
     /// How many bytes it holds.
     pub fn bytes(&self) -> usize {
-        self.whole.memory_usage() + self.tail.as_ref().map_or(0, Cache::memory_usage)
+        let tail = self.tail.as_ref().map_or(0, Cache::memory_usage);
+        self.whole.memory_usage() + tail + self.head.as_ref().map_or(0, dfa::Cache::memory_usage)
     }
 }
 
@@ -66,6 +75,21 @@ fn compile(hir: &Hir) -> Option<Regex> {
         .nfa_size_limit(Some(PROGRAM_BYTES_MAX))
         .hybrid_cache_capacity(AUTOMATON_BYTES_MAX);
     Regex::builder().configure(config).build_from_hir(hir).ok()
+}
+
+/// An automaton that goes backwards from where the expression ends, to its furthest start.
+fn backwards(hir: &Hir) -> Option<DFA> {
+    let config = thompson::Config::new()
+        .utf8(false)
+        .reverse(true)
+        .which_captures(thompson::WhichCaptures::None)
+        .nfa_size_limit(Some(PROGRAM_BYTES_MAX));
+    let program = thompson::Compiler::new().configure(config).build_from_hir(hir).ok()?;
+    let config = DFA::config()
+        .match_kind(MatchKind::All)
+        .cache_capacity(AUTOMATON_BYTES_MAX)
+        .minimum_cache_clear_count(Some(8));
+    DFA::builder().configure(config).build_from_nfa(program).ok()
 }
 
 fn compile_all(patterns: &[String]) -> Vec<Regex> {
@@ -80,7 +104,9 @@ impl Expression {
         let parts = literals::parts(&hir);
         let anchors = &rule.anchors;
         let spread = anchors.before_max - anchors.before_min > STARTS_MAX;
-        let tail = literals::best(&parts).filter(|_| spread).and_then(|part| compile(part.tail.as_ref()?));
+        let part = literals::best(&parts).filter(|_| spread);
+        let tail = part.and_then(|part| compile(part.tail.as_ref()?));
+        let head = part.and_then(|part| backwards(part.head.as_ref()?));
         let names = load::group_names(&rule.definition.regex);
         let group = match &rule.definition.secret {
             Some(Group::Number(number)) => *number,
@@ -92,10 +118,14 @@ impl Expression {
             Some(context) => Some(compile(&load::parse(&context.regex).ok()?)?),
             None => None,
         };
+        let in_tail = |hir: &Hir| group > 0 && literals::has_group(hir, group);
+        let secret_in_tail = part.and_then(|part| part.tail.as_ref()).is_some_and(in_tail);
         Some(Self {
             groups: whole.captures_len(),
             whole,
             tail,
+            head,
+            secret_in_tail,
             group,
             before_min: anchors.before_min,
             before_max: anchors.before_max,
@@ -110,6 +140,7 @@ impl Expression {
         Memory {
             whole: self.whole.create_cache(),
             tail: self.tail.as_ref().map(Regex::create_cache),
+            head: self.head.as_ref().map(DFA::create_cache),
             slots: vec![None; 2 * self.groups],
         }
     }
@@ -131,6 +162,18 @@ impl Expression {
             let input = Input::new(bytes).span(anchor..end).anchored(Anchored::Yes).earliest(true);
             tail.search_half_with(cache, &input)?;
         }
+        if let (Some(head), Some(cache)) = (&self.head, &mut memory.head) {
+            let input = Input::new(bytes).span(first..anchor).anchored(Anchored::Yes);
+            // An automaton that gives up leaves the question to the whole expression.
+            if let Ok(start) = head.try_search_rev(cache, &input) {
+                let start = start?.offset();
+                return if self.secret_in_tail {
+                    self.in_tail(bytes, start, anchor, end, memory)
+                } else {
+                    self.at(bytes, start, anchor, end, memory)
+                };
+            }
+        }
         let mut from = first;
         while from <= last {
             let input = Input::new(bytes).span(from..end);
@@ -144,6 +187,31 @@ impl Expression {
             from = found.end().max(found.start() + 1);
         }
         None
+    }
+
+    /// The match whose head starts here and whose tail, with the secret, starts at the anchor.
+    fn in_tail(
+        &self,
+        bytes: &[u8],
+        start: usize,
+        anchor: usize,
+        end: usize,
+        memory: &mut Memory,
+    ) -> Option<Match> {
+        let (tail, cache) = (self.tail.as_ref()?, memory.tail.as_mut()?);
+        let input = Input::new(bytes).span(anchor..end).anchored(Anchored::Yes);
+        // A branch of the expression may leave later groups out; the slots of those stay empty.
+        memory.slots.fill(None);
+        // Groups keep their numbers in the tail, those that were cut off included.
+        let length = memory.slots.len().min(tail.group_info().slot_len());
+        tail.search_slots_with(cache, &input, &mut memory.slots[..length])?;
+        let slot = |index: usize| memory.slots.get(index).copied().flatten().map(NonMaxUsize::get);
+        let group =
+            |index: usize| slot(2 * index).zip(slot(2 * index + 1)).filter(|(start, end)| start < end);
+        let end = slot(1)?;
+        let other = || (1..self.groups).find_map(group);
+        let (secret_start, secret_end) = group(self.group).or_else(other).unwrap_or((start, end));
+        Some(Match { start, end, secret_start, secret_end })
     }
 
     /// The match that starts here and covers the anchor.

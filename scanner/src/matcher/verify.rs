@@ -76,14 +76,14 @@ impl Verifier {
         }
     }
 
-    /// Runs one rule at one candidate: the match in `place.bytes` and what it is worth.
+    /// Runs one rule at one candidate: the match in `place.bytes`, and what it is worth unless it is refused.
     pub fn verify(
         &self,
         (index, rule): (RuleIndex, &Rule),
         key: &FingerprintKey,
         place: &Place<'_>,
         memories: &mut Memories,
-    ) -> Option<(Match, Raw)> {
+    ) -> Option<(Match, Option<Raw>)> {
         let slot = index.0 as usize;
         let expression = self.expressions[slot].get_or_init(|| Expression::new(rule)).as_ref()?;
         if memories.by_rule.len() <= slot {
@@ -97,7 +97,7 @@ impl Verifier {
             || self.has_stopword(slot, secret, &mut memories.lower)
             || allowed(expression, place.bytes, &found)
         {
-            return None;
+            return Some((found, None));
         }
         let mut confidence = rule.confidence;
         let mut note = None;
@@ -113,7 +113,7 @@ impl Verifier {
                         confidence = Confidence::Guessed;
                         note = Some(why.to_owned());
                     }
-                    Some(Fails::Discard) | None => return None,
+                    Some(Fails::Discard) | None => return Some((found, None)),
                 },
                 Outcome::Weak(why) => {
                     confidence = one_down(confidence);
@@ -141,7 +141,7 @@ impl Verifier {
             preview: preview(secret, rule.definition.preview),
             note,
         };
-        Some((found, raw))
+        Some((found, Some(raw)))
     }
 
     fn has_stopword(&self, slot: usize, secret: &[u8], lower: &mut Vec<u8>) -> bool {

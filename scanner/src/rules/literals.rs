@@ -35,12 +35,19 @@ pub struct Part {
     /// The expression from the string on, where it can be cut there: what does not match it at the string's
     /// position is no match.
     pub tail: Option<Hir>,
+    /// The expression up to the string, where each way to it leads to each tail: then a match is a head that ends
+    /// where a tail begins.
+    pub head: Option<Hir>,
 }
 
 /// All necessary parts of an expression.
 pub fn parts(hir: &Hir) -> Vec<Part> {
     let mut found = Vec::new();
-    collect(hir, Bounds { min: 0, max: Some(0) }, Some(Hir::empty()), &mut found);
+    collect(
+        hir,
+        &Way { before: Bounds { min: 0, max: Some(0) }, head: Some(Hir::empty()), rest: Some(Hir::empty()) },
+        &mut found,
+    );
     found
 }
 
@@ -95,11 +102,21 @@ impl Bounds {
     }
 }
 
-/// Adds the parts of `hir`, which starts `before` bytes into the match and is followed by `rest`.
-fn collect(hir: &Hir, before: Bounds, rest: Option<Hir>, found: &mut Vec<Part>) {
+/// What stands around an expression.
+struct Way {
+    /// The length of what comes before.
+    before: Bounds,
+    /// What comes before, where it can be cut here.
+    head: Option<Hir>,
+    /// What comes behind, where it can be cut here.
+    rest: Option<Hir>,
+}
+
+/// Adds the parts of `hir`.
+fn collect(hir: &Hir, way: &Way, found: &mut Vec<Part>) {
+    let tail = || way.rest.as_ref().map(|rest| Hir::concat(vec![hir.clone(), rest.clone()]));
     if let Some(literals) = spell(hir) {
-        let tail = rest.map(|rest| Hir::concat(vec![hir.clone(), rest]));
-        push(literals, before, tail, found);
+        push(literals, way.before, tail(), way.head.clone(), found);
         return;
     }
     match hir.kind() {
@@ -107,26 +124,30 @@ fn collect(hir: &Hir, before: Bounds, rest: Option<Hir>, found: &mut Vec<Part>) 
         // Too long to be spelled out: its beginning is as rare as it gets.
         HirKind::Literal(literal) => {
             let bytes = literal.0[..literal.0.len().min(STRING_BYTES_MAX)].to_vec();
-            let tail = rest.map(|rest| Hir::concat(vec![hir.clone(), rest]));
-            push(vec![Literal { bytes, folded: false }], before, tail, found);
+            push(vec![Literal { bytes, folded: false }], way.before, tail(), way.head.clone(), found);
         }
-        HirKind::Capture(capture) => collect(&capture.sub, before, rest, found),
+        HirKind::Capture(capture) => collect(&capture.sub, way, found),
         HirKind::Repetition(repetition) => {
             if repetition.min > 0 {
                 // The first round is there; what follows it is more rounds or the rest, which is not cut.
-                collect(&repetition.sub, before, None, found);
+                collect(&repetition.sub, &Way { before: way.before, head: None, rest: None }, found);
             }
         }
-        HirKind::Concat(children) => collect_concat(children, before, rest.as_ref(), found),
-        HirKind::Alternation(branches) => collect_alternation(branches, before, rest.as_ref(), found),
+        HirKind::Concat(children) => collect_concat(children, way, found),
+        HirKind::Alternation(branches) => collect_alternation(branches, way, found),
     }
 }
 
-fn collect_concat(children: &[Hir], before: Bounds, rest: Option<&Hir>, found: &mut Vec<Part>) {
+fn collect_concat(children: &[Hir], way: &Way, found: &mut Vec<Part>) {
     let rest_from = |index: usize| {
-        rest.map(|rest| Hir::concat(children[index..].iter().cloned().chain([rest.clone()]).collect()))
+        let rest = way.rest.as_ref()?;
+        Some(Hir::concat(children[index..].iter().cloned().chain([rest.clone()]).collect()))
     };
-    let mut at = before;
+    let head_to = |index: usize| {
+        let head = way.head.as_ref()?;
+        Some(Hir::concat([head.clone()].into_iter().chain(children[..index].iter().cloned()).collect()))
+    };
+    let mut at = way.before;
     let mut index = 0;
     while index < children.len() {
         // The longest run of children that can be spelled out together.
@@ -149,10 +170,10 @@ fn collect_concat(children: &[Hir], before: Bounds, rest: Option<&Hir>, found: &
             end += 1;
         }
         if let Some(literals) = run {
-            push(literals, at, rest_from(index), found);
+            push(literals, at, rest_from(index), head_to(index), found);
         } else {
             end = index + 1;
-            collect(&children[index], at, rest_from(end), found);
+            collect(&children[index], &Way { before: at, head: head_to(index), rest: rest_from(end) }, found);
         }
         for child in &children[index..end] {
             at = at.then(Bounds::of(child));
@@ -162,14 +183,21 @@ fn collect_concat(children: &[Hir], before: Bounds, rest: Option<&Hir>, found: &
 }
 
 /// Every branch must give a part; together they are one, and their tails are branches of one tail.
-fn collect_alternation(branches: &[Hir], before: Bounds, rest: Option<&Hir>, found: &mut Vec<Part>) {
+fn collect_alternation(branches: &[Hir], way: &Way, found: &mut Vec<Part>) {
     let mut literals = Vec::new();
     let mut tails = Some(Vec::new());
+    let mut at_start = true;
     let (mut min, mut max) = (usize::MAX, Some(0));
     for branch in branches {
         let mut inner = Vec::new();
-        collect(branch, before, Some(Hir::empty()), &mut inner);
-        let Some(part) = best(&inner) else { return };
+        let here = Way { before: Bounds { min: 0, max: Some(0) }, head: None, rest: Some(Hir::empty()) };
+        collect(branch, &here, &mut inner);
+        // A string at the branch's very start lets the whole be cut there, which is worth a commoner one.
+        let first = inner.iter().find(|part| {
+            part.before_max == Some(0) && part.literals.iter().all(|literal| literal.bytes.len() >= 3)
+        });
+        let Some(part) = first.or_else(|| best(&inner)) else { return };
+        at_start &= part.before_max == Some(0);
         literals.extend(part.literals.iter().cloned());
         tails = tails.zip(part.tail.clone()).map(|(mut tails, tail)| {
             tails.push(tail);
@@ -179,17 +207,31 @@ fn collect_alternation(branches: &[Hir], before: Bounds, rest: Option<&Hir>, fou
         max = max.zip(part.before_max).map(|(left, right): (usize, usize)| left.max(right));
     }
     if literals.len() <= STRINGS_MAX {
-        let tail =
-            rest.zip(tails).map(|(rest, tails)| Hir::concat(vec![Hir::alternation(tails), rest.clone()]));
-        push(literals, Bounds { min, max }, tail, found);
+        let tail = way.rest.as_ref().zip(tails);
+        let tail = tail.map(|(rest, tails)| Hir::concat(vec![Hir::alternation(tails), rest.clone()]));
+        let head = way.head.clone().filter(|_| at_start);
+        push(literals, way.before.then(Bounds { min, max }), tail, head, found);
     }
 }
 
-fn push(mut literals: Vec<Literal>, before: Bounds, tail: Option<Hir>, found: &mut Vec<Part>) {
+fn push(
+    mut literals: Vec<Literal>,
+    before: Bounds,
+    tail: Option<Hir>,
+    head: Option<Hir>,
+    found: &mut Vec<Part>,
+) {
     literals.sort();
     literals.dedup();
+    // Where a string begins with another one of the set, the other one finds both.
+    let all = literals.clone();
+    literals.retain(|literal| {
+        !all.iter().any(|other| {
+            other != literal && other.folded == literal.folded && literal.bytes.starts_with(&other.bytes)
+        })
+    });
     if literals.iter().all(|literal| !literal.bytes.is_empty()) {
-        found.push(Part { literals, before_min: before.min, before_max: before.max, tail });
+        found.push(Part { literals, before_min: before.min, before_max: before.max, tail, head });
     }
 }
 
@@ -302,6 +344,18 @@ pub fn always_contains(hir: &Hir, keywords: &[Vec<u8>]) -> bool {
         HirKind::Repetition(repetition) => repetition.min > 0 && always_contains(&repetition.sub, keywords),
         HirKind::Concat(children) => children.iter().any(|child| always_contains(child, keywords)),
         HirKind::Alternation(branches) => branches.iter().all(|branch| always_contains(branch, keywords)),
+        HirKind::Empty | HirKind::Look(_) | HirKind::Class(_) | HirKind::Literal(_) => false,
+    }
+}
+
+/// Whether the expression has the capture group with this number.
+pub fn has_group(hir: &Hir, group: usize) -> bool {
+    match hir.kind() {
+        HirKind::Capture(capture) => capture.index as usize == group || has_group(&capture.sub, group),
+        HirKind::Repetition(repetition) => has_group(&repetition.sub, group),
+        HirKind::Concat(children) | HirKind::Alternation(children) => {
+            children.iter().any(|child| has_group(child, group))
+        }
         HirKind::Empty | HirKind::Look(_) | HirKind::Class(_) | HirKind::Literal(_) => false,
     }
 }
