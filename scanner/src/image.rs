@@ -50,7 +50,7 @@ impl ImageSet {
                 }
                 named = true;
                 if image.selected {
-                    self.in_layer(image, index, layer, ordinal, at, &mut sites);
+                    sites.extend(self.in_layer(image, index, ordinal, at));
                 }
             }
         }
@@ -63,15 +63,8 @@ impl ImageSet {
         sites
     }
 
-    fn in_layer(
-        &self,
-        image: &ImageRecord,
-        index: usize,
-        layer: &LayerRecord,
-        ordinal: u32,
-        at: &Provenance,
-        sites: &mut Vec<Site>,
-    ) {
+    fn in_layer(&self, image: &ImageRecord, index: usize, ordinal: u32, at: &Provenance) -> Vec<Site> {
+        let layer = &image.layers[index];
         let site = |index: usize, path: &str, (state, hidden_by): (State, Option<String>)| Site {
             image: Some(image.image.clone()),
             layer: Some(self.described(&image.layers[index])),
@@ -84,8 +77,9 @@ impl ImageSet {
             let mut whole = whole(at);
             whole.image = Some(image.image.clone());
             whole.layer = Some(self.described(layer));
-            return sites.push(whole);
+            return vec![whole];
         };
+        let mut sites = Vec::new();
         let own = self.index_of(layer);
         let links = own.into_iter().flat_map(|own| own.links_to_entry(ordinal));
         for (ordinal, path) in std::iter::once((ordinal, &**path)).chain(links) {
@@ -103,6 +97,7 @@ impl ImageSet {
                 }
             }
         }
+        sites
     }
 
     /// Whether the running container sees an entry, and which layer hides it if not.
@@ -158,7 +153,7 @@ fn configuration(catalog: &Catalog, document: MemberId, at: &Provenance) -> Vec<
 }
 
 /// What Docker wrote beside each layer before there was a configuration.
-fn is_old_metadata(path: &str) -> bool {
+pub(crate) fn is_old_metadata(path: &str) -> bool {
     path.ends_with("/json") || path.ends_with("/VERSION") || path == "repositories"
 }
 

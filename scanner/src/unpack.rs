@@ -5,19 +5,22 @@
 //! is first brought into memory, or into an unlinked file when it is large: a damaged archive must be searched
 //! raw, and a stream cannot be read twice.
 
-pub(crate) mod ar;
+mod ar;
 pub(crate) mod compression;
+mod cpio;
 pub(crate) mod format;
 pub(crate) mod label;
-pub(crate) mod spill;
+mod rpm;
+mod spill;
 pub(crate) mod tar;
+mod zip;
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use shared::coverage::{Opaque, Skipped};
 
-use self::compression::{decode, limit_reached, memory_needed};
+use self::compression::{Expansion, decode, limit_reached, memory_needed};
 use self::format::{Codec, Format, HEAD_BYTES};
 use self::spill::{Spilled, spill};
 use self::tar::{Kind, SliceWalk, StreamWalk, TarError, read_full};
@@ -30,19 +33,21 @@ pub(crate) const SMALL_MEMBER_BYTES: u64 = 1 << 20;
 
 /// How deep we are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Nesting {
+pub(crate) struct Nesting<'a> {
     /// 0 for the target itself.
-    pub(crate) depth: u32,
+    depth: u32,
     /// What decoders further out hold, in bytes.
-    pub(crate) decoder_bytes: u64,
+    decoder_bytes: u64,
+    /// Of the outermost archive; none outside of archives, and in layers.
+    expansion: Option<&'a Expansion>,
 }
 
 /// What the decoders of one thread may hold together without waiting for a share of `decoder-memory`.
 const CHAIN_DECODER_BYTES: u64 = 2 * SMALL_DECODER_BYTES;
 
-impl Nesting {
+impl<'a> Nesting<'a> {
     /// The target itself.
-    pub(crate) const TARGET: Self = Self { depth: 0, decoder_bytes: 0 };
+    pub(crate) const TARGET: Self = Self { depth: 0, decoder_bytes: 0, expansion: None };
 
     /// One level further in.
     pub(crate) fn inner(self) -> Self {
@@ -51,6 +56,10 @@ impl Nesting {
 
     fn holding(self, bytes: u64) -> Self {
         Self { decoder_bytes: self.decoder_bytes + bytes, ..self }
+    }
+
+    fn within(self, expansion: &'a Expansion) -> Self {
+        Self { expansion: Some(self.expansion.unwrap_or(expansion)), ..self }
     }
 }
 
@@ -63,7 +72,7 @@ pub(crate) fn member(outer: &Provenance, name: String) -> Provenance {
 }
 
 /// Searches bytes that lie in memory, and what is packed in them.
-pub(crate) fn slice(walk: &Walk<'_>, at: Provenance, bytes: &[u8], nesting: Nesting) -> Result<(), Over> {
+pub(crate) fn slice(walk: &Walk<'_>, at: Provenance, bytes: &[u8], nesting: Nesting<'_>) -> Result<(), Over> {
     let format = Format::of(&bytes[..bytes.len().min(HEAD_BYTES)]);
     if format == Format::Plain {
         return walk.emit_slice(at, bytes);
@@ -74,12 +83,16 @@ pub(crate) fn slice(walk: &Walk<'_>, at: Provenance, bytes: &[u8], nesting: Nest
         walk.skip(&Place::Blob(&at), Skipped::Limit, detail);
         return walk.emit_slice(at, bytes);
     }
+    let expansion = Expansion::new(bytes.len());
+    let nesting = nesting.within(&expansion);
     match format {
         Format::Plain => walk.emit_slice(at, bytes),
         Format::Tar => tar_slice(walk, &at, bytes, nesting),
+        Format::Zip => zip::slice(walk, &at, bytes, nesting),
         Format::Ar => ar::slice(walk, &at, bytes, nesting),
+        Format::Cpio => cpio::slice(walk, &at, bytes, nesting),
+        Format::Rpm => rpm::slice(walk, &at, bytes, nesting),
         Format::Compressed(codec) => compressed_slice(walk, &at, codec, bytes, nesting),
-        Format::Zip | Format::Cpio | Format::Rpm => walk.emit_slice(at, bytes),
         Format::Foreign(name) => {
             walk.opaque(&Place::Blob(&at), Opaque::Unsupported, format!("{name} archives are not opened"));
             walk.emit_slice(at, bytes)
@@ -93,7 +106,7 @@ pub(crate) fn stream(
     at: Provenance,
     reader: &mut dyn Read,
     size_hint: Option<u64>,
-    nesting: Nesting,
+    nesting: Nesting<'_>,
 ) -> Result<Option<io::Error>, Over> {
     let mut head = [0; HEAD_BYTES];
     let count = match read_full(reader, &mut head) {
@@ -124,7 +137,7 @@ pub(crate) fn stream(
 pub(crate) fn broken(
     walk: &Walk<'_>,
     at: &Provenance,
-    nesting: Nesting,
+    nesting: Nesting<'_>,
     what: &str,
     error: Option<&io::Error>,
 ) {
@@ -142,7 +155,7 @@ pub(crate) fn broken(
     }
 }
 
-fn tar_slice(walk: &Walk<'_>, at: &Provenance, bytes: &[u8], nesting: Nesting) -> Result<(), Over> {
+fn tar_slice(walk: &Walk<'_>, at: &Provenance, bytes: &[u8], nesting: Nesting<'_>) -> Result<(), Over> {
     let mut members = SliceWalk::new(bytes);
     while let Some(next) = members.next() {
         match next {
@@ -164,7 +177,7 @@ fn tar_slice(walk: &Walk<'_>, at: &Provenance, bytes: &[u8], nesting: Nesting) -
     Ok(())
 }
 
-pub(crate) fn tar_broken(walk: &Walk<'_>, at: &Provenance, nesting: Nesting, error: &TarError) {
+pub(crate) fn tar_broken(walk: &Walk<'_>, at: &Provenance, nesting: Nesting<'_>, error: &TarError) {
     match error {
         TarError::Truncated => broken(walk, at, nesting, "the tar archive is cut off", None),
         TarError::Corrupt(why) => {
@@ -181,7 +194,7 @@ pub(crate) fn decoder_memory(
     at: &Provenance,
     codec: Codec,
     head: &[u8],
-    nesting: Nesting,
+    nesting: Nesting<'_>,
 ) -> Option<u64> {
     let needed = memory_needed(codec, head).max(64 << 10);
     // The target itself is decoded alone.
@@ -204,12 +217,12 @@ fn compressed_slice(
     at: &Provenance,
     codec: Codec,
     bytes: &[u8],
-    nesting: Nesting,
+    nesting: Nesting<'_>,
 ) -> Result<(), Over> {
     let Some(memory) = decoder_memory(walk, at, codec, bytes, nesting) else {
         return walk.emit_slice(at.clone(), bytes);
     };
-    let error = match decode(walk, codec, bytes, memory) {
+    let error = match decode(walk, codec, bytes, memory, nesting.expansion) {
         Ok(mut decoded) => decompressed(walk, at, codec, &mut decoded, nesting.holding(memory))?,
         Err(error) => Some(error),
     };
@@ -229,7 +242,7 @@ pub(crate) fn decompressed(
     at: &Provenance,
     codec: Codec,
     decoded: &mut dyn Read,
-    nesting: Nesting,
+    nesting: Nesting<'_>,
 ) -> Result<Option<io::Error>, Over> {
     let mut head = [0; HEAD_BYTES];
     let count = match read_full(decoded, &mut head) {
@@ -251,7 +264,7 @@ pub(crate) fn tar_stream(
     walk: &Walk<'_>,
     at: &Provenance,
     reader: &mut dyn Read,
-    nesting: Nesting,
+    nesting: Nesting<'_>,
 ) -> Result<Option<io::Error>, Over> {
     let mut members = StreamWalk::new(reader);
     loop {
@@ -289,7 +302,7 @@ pub(crate) fn stream_member(
     at: Provenance,
     reader: &mut dyn Read,
     size: u64,
-    nesting: Nesting,
+    nesting: Nesting<'_>,
 ) -> Result<Option<io::Error>, Over> {
     if size > SMALL_MEMBER_BYTES {
         return stream(walk, at, reader, Some(size), nesting);

@@ -53,7 +53,7 @@ pub(crate) struct LayerScan<'a> {
     /// Hash what the decoder makes, too.
     pub(crate) verify_diff_id: bool,
     /// How deep the members are.
-    pub(crate) nesting: Nesting,
+    pub(crate) nesting: Nesting<'static>,
 }
 
 impl LayerScan<'_> {
@@ -82,7 +82,7 @@ impl LayerScan<'_> {
             scope.spawn(|_| stored = hash(self.walk, bytes));
             searched = match format {
                 Format::Tar => self.tar_slice(bytes),
-                Format::Compressed(codec) => match decode(self.walk, codec, bytes, memory) {
+                Format::Compressed(codec) => match decode(self.walk, codec, bytes, memory, None) {
                     Ok(decoded) => self.decoded(decoded, Some(bytes)),
                     Err(error) => {
                         unpack::broken(

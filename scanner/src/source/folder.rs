@@ -94,9 +94,11 @@ struct Tour<'a> {
     walk: &'a Walk<'a>,
     source: &'a FolderSource,
     tasks: Tasks,
-    /// Device and inode, and all names that were met; the first one was searched.
-    linked: Mutex<HashMap<(u64, u64), Vec<Arc<str>>>>,
+    linked: Mutex<Linked>,
 }
+
+/// All names that were met of each device and inode; the first one was searched.
+type Linked = HashMap<(u64, u64), Vec<Arc<str>>>;
 
 impl<'scope> Tour<'scope> {
     /// Walks folders until none is left, and gives some to idle threads.
@@ -183,7 +185,7 @@ impl<'scope> Tour<'scope> {
             return Ok(false);
         }
         let kind = rustix::fs::fstatfs(folder)?.f_type;
-        Ok(MADE_UP.iter().any(|&made_up| kind == made_up))
+        Ok(MADE_UP.contains(&kind))
     }
 
     fn files(&self, paths: &[PathBuf]) {

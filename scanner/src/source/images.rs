@@ -3,10 +3,12 @@
 //! Members are read in place, from the map of the archive or from a map of each file. The manifests are read first,
 //! so that every layer is known before it is searched; locations are told afterwards, from all layers together.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use serde_json::Value;
 use shared::coverage::{Coverage, Skipped};
 
 use super::{SourceOptions, folder, open_regular};
@@ -14,7 +16,7 @@ use crate::blob::{Origin, Provenance, Sink, Site, Source};
 use crate::image::catalog::{Catalog, Expected, MemberId, Members, Names, Role, catalog, is_image};
 use crate::image::document::parts;
 use crate::image::layer::{LayerScan, Scanned, verify};
-use crate::image::{CONFIGURATION, ImageSet};
+use crate::image::{CONFIGURATION, ImageSet, is_old_metadata};
 use crate::limits::DOCUMENT_BYTES_MAX;
 use crate::mmap::Mapped;
 use crate::unpack::compression::memory_needed;
@@ -82,13 +84,12 @@ impl Members for Store {
 
 impl Store {
     /// Lists an archive. None if it has no images.
-    fn of_archive(map: Arc<Mapped>) -> Option<Self> {
+    fn of_archive(map: &Arc<Mapped>) -> Option<Self> {
         let mut names = Names::default();
         let mut members = Vec::new();
         let mut broken = None;
         let start = map.bytes().as_ptr() as usize;
-        let mut walk = SliceWalk::new(map.bytes());
-        while let Some(next) = walk.next() {
+        for next in SliceWalk::new(map.bytes()) {
             let member = match next {
                 Ok(member) => member,
                 Err(error) => {
@@ -111,7 +112,7 @@ impl Store {
                 }
                 Kind::HardLink => names.hard_link(&name, &member.entry.link),
                 Kind::Other if !member.entry.link.is_empty() => {
-                    names.symbolic_link(&name, &member.entry.link)
+                    names.symbolic_link(&name, &member.entry.link);
                 }
                 Kind::Other | Kind::Directory => {}
             }
@@ -119,7 +120,7 @@ impl Store {
                 return None;
             }
         }
-        let store = Self { members, names, place: StoredIn::Archive(Arc::clone(&map)), broken };
+        let store = Self { members, names, place: StoredIn::Archive(Arc::clone(map)), broken };
         is_image(&store).then_some(store)
     }
 
@@ -193,7 +194,7 @@ fn reason(error: &TarError) -> (Skipped, String) {
 impl ImageSource {
     /// An archive, if it holds images.
     pub(super) fn from_archive(target: &str, map: &Arc<Mapped>, options: &SourceOptions) -> Option<Self> {
-        Some(Self::new(target, Store::of_archive(Arc::clone(map))?, options))
+        Some(Self::new(target, Store::of_archive(map)?, options))
     }
 
     /// A folder, if it holds images.
@@ -218,10 +219,14 @@ impl ImageSource {
         let scanned = Mutex::new(Vec::new());
         let schedule = Schedule { waiting: Mutex::new((self.options.limits.decoder_memory, jobs)) };
         let paths = &set.paths;
+        let configured = Configured::of(catalog, &self.store);
         let run = |job: &Job| {
             let member = &self.store.members[job.member as usize];
             let result = match job.role {
-                Some(Role::Configuration | Role::Description) => self.document(walk, catalog, job, member),
+                Some(Role::Configuration | Role::Description) => {
+                    self.document(walk, catalog, &configured, job)
+                }
+                None if is_old_metadata(&member.name) => self.document(walk, catalog, &configured, job),
                 Some(Role::Layer) | None => self.layer(walk, paths, catalog, job, member),
             };
             if let Ok(Some(result)) = result {
@@ -310,12 +315,14 @@ impl ImageSource {
         &self,
         walk: &Walk<'_>,
         catalog: &Catalog,
+        configured: &Configured,
         job: &Job,
-        member: &Member,
     ) -> Result<Option<Scanned>, Over> {
+        let member = &self.store.members[job.member as usize];
         let searched = self.store.with(member, |bytes| {
             walk.count_stored(bytes.len() as u64);
-            document(walk, self.options.target, job.member, &member.name, bytes, job.role)?;
+            let at = described(self.options.target, job.member, &member.name);
+            document(walk, at, bytes, job.role, configured)?;
             let stored = Some(crate::image::catalog::sha256(bytes));
             let scanned = Scanned { stored, ..Scanned::default() };
             verify(walk, &member.name, claims(catalog, job.member), &scanned);
@@ -336,31 +343,62 @@ impl ImageSource {
     }
 }
 
+/// The texts of all configurations. Docker's old metadata repeats them for each layer.
+#[derive(Default)]
+pub(super) struct Configured(HashSet<String>);
+
+impl Configured {
+    /// Of all images of a catalog.
+    pub(super) fn of(catalog: &Catalog, members: &impl Members) -> Self {
+        let configurations = catalog.images.iter().filter_map(|image| members.document(image.configuration?));
+        let parsed = configurations.filter_map(|bytes| serde_json::from_slice(bytes).ok());
+        Self(parsed.flat_map(|configuration| parts(&configuration)).map(|(_, text)| text).collect())
+    }
+
+    /// Whether a document says nothing that a configuration does not say.
+    fn says_all(&self, document: &Value) -> bool {
+        parts(document).iter().all(|(_, text)| self.0.contains(text) || is_bookkeeping(text))
+    }
+}
+
+/// Digests, times and short words: nothing that a secret looks like.
+fn is_bookkeeping(text: &str) -> bool {
+    const KEYS: [&str; 8] =
+        ["id=", "parent=", "created=", "docker_version=", "os=", "architecture=", "Hostname=", "Image="];
+    let plain =
+        |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f' | b':' | b'.' | b'-' | b'T' | b'Z');
+    let value = KEYS.iter().find_map(|key| text.strip_prefix(key));
+    value.is_some_and(|value| value.len() <= 12 || value.trim_start_matches("sha256:").bytes().all(plain))
+}
+
 /// Searches the parts of a configuration, or another document as it is.
 pub(super) fn document(
     walk: &Walk<'_>,
-    target: u32,
-    member: MemberId,
-    name: &Arc<str>,
+    at: Provenance,
     bytes: &[u8],
     role: Option<Role>,
+    configured: &Configured,
 ) -> Result<(), Over> {
-    let origin = Origin::Config { document: member };
-    let at = |path: Arc<str>| Provenance { target, origin, path, entries: Vec::new() };
-    let parsed = match role {
-        Some(Role::Configuration) if bytes.len() as u64 <= DOCUMENT_BYTES_MAX => {
-            serde_json::from_slice(bytes).ok()
-        }
-        _ => None,
-    };
-    let Some(configuration) = parsed else {
-        return walk.emit_slice(at(Arc::clone(name)), bytes);
-    };
+    let readable = bytes.len() as u64 <= DOCUMENT_BYTES_MAX;
+    let parse = || if readable { serde_json::from_slice::<Value>(bytes).ok() } else { None };
+    let repeats =
+        role.is_none() && is_old_metadata(&at.path) && parse().is_some_and(|json| configured.says_all(&json));
+    if repeats {
+        return walk.emit_slice(at, &[]);
+    }
+    let parsed = if role == Some(Role::Configuration) { parse() } else { None };
+    let Some(configuration) = parsed else { return walk.emit_slice(at, bytes) };
     for (path, text) in parts(&configuration) {
         debug_assert!(path.starts_with(CONFIGURATION));
-        walk.emit_slice(at(path.into()), text.as_bytes())?;
+        walk.emit_slice(Provenance { path: path.into(), ..at.clone() }, text.as_bytes())?;
     }
     Ok(())
+}
+
+/// The provenance of a document.
+pub(super) fn described(target: u32, member: MemberId, name: &Arc<str>) -> Provenance {
+    let origin = Origin::Config { document: member };
+    Provenance { target, origin, path: Arc::clone(name), entries: Vec::new() }
 }
 
 /// What manifests say about a member's digests.

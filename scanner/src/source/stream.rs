@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use shared::coverage::{Coverage, Skipped};
 
 use super::SourceOptions;
-use super::images::{claims, document, report};
+use super::images::{Configured, claims, described, document, report};
 use crate::blob::{Content, Origin, Provenance, Sink, Site, Source};
 use crate::image::catalog::{MemberId, Members, Names, catalog, is_image};
 use crate::image::layer::{Hashed, LayerScan, Scanned, WHOLE, verify};
@@ -108,7 +108,7 @@ impl StreamSource {
             walk.emit(self.whole(), Content::Stream { reader: input, size_hint: None })?;
             return Ok((None, None));
         };
-        let mut decoded = match decode(walk, codec, input, memory) {
+        let mut decoded = match decode(walk, codec, input, memory, None) {
             Ok(decoded) => decoded,
             Err(error) => return Ok((None, Some(error))),
         };
@@ -221,7 +221,7 @@ impl Tour<'_> {
         let whole = self.whole(member, &label);
         let kept = if may_be_document(&label) { DOCUMENT_BYTES_MAX } else { SMALL_MEMBER_BYTES };
         if size > kept {
-            return self.large(member, label, size, data);
+            return self.large(member, &label, size, data);
         }
         let mut bytes = Vec::new();
         let error = data.take(size).read_to_end(&mut bytes).err();
@@ -253,12 +253,12 @@ impl Tour<'_> {
     fn large(
         &mut self,
         member: MemberId,
-        label: Arc<str>,
+        label: &Arc<str>,
         size: u64,
         data: &mut impl Read,
     ) -> Result<Option<io::Error>, Over> {
-        let whole = self.whole(member, &label);
-        if !may_be_layer(&label) {
+        let whole = self.whole(member, label);
+        if !may_be_layer(label) {
             return unpack::stream(self.walk, whole, data, Some(size), Nesting::TARGET.inner());
         }
         let mut head = vec![0; 1 << 16];
@@ -269,10 +269,10 @@ impl Tour<'_> {
         head.truncate(count);
         let format = Format::of(&head[..head.len().min(HEAD_BYTES)]);
         let Some(memory) = self.memory(&whole, format, &head) else { return Ok(None) };
-        let scan = self.layer(member, Arc::clone(&label));
+        let scan = self.layer(member, Arc::clone(label));
         let mut input = Watched::new(Hashed::new(head.chain(data), true));
         let mut scanned = match format {
-            Format::Compressed(codec) => match decode(self.walk, codec, &mut input, memory) {
+            Format::Compressed(codec) => match decode(self.walk, codec, &mut input, memory, None) {
                 Ok(decoded) => scan.decoded(decoded, None)?,
                 Err(error) => return Ok(Some(error)),
             },
@@ -305,6 +305,7 @@ impl Tour<'_> {
     fn images(&mut self) -> Result<(), Over> {
         let images =
             is_image(&self.seen).then(|| catalog(&self.seen, self.source.options.platform.as_deref()));
+        let configured = images.as_ref().map(|images| Configured::of(images, &self.seen)).unwrap_or_default();
         let mut labels: HashMap<MemberId, Arc<str>> = HashMap::new();
         for label in &self.seen.labels {
             if let Some(member) = self.seen.names.find(label) {
@@ -318,7 +319,8 @@ impl Tour<'_> {
                 continue;
             };
             let role = catalog.roles.get(member).copied();
-            document(self.walk, self.source.options.target, *member, label, bytes, role)?;
+            let at = described(self.source.options.target, *member, label);
+            document(self.walk, at, bytes, role, &configured)?;
             let stored = Some(crate::image::catalog::sha256(bytes));
             let scanned = Scanned { stored, ..Scanned::default() };
             verify(self.walk, label, claims(catalog, *member), &scanned);

@@ -10,7 +10,12 @@ const MAGIC_BYTES: usize = 8;
 const HEADER_BYTES: usize = 60;
 
 /// Searches the members of an archive that lies in memory.
-pub(crate) fn slice(walk: &Walk<'_>, at: &Provenance, bytes: &[u8], nesting: Nesting) -> Result<(), Over> {
+pub(crate) fn slice(
+    walk: &Walk<'_>,
+    at: &Provenance,
+    bytes: &[u8],
+    nesting: Nesting<'_>,
+) -> Result<(), Over> {
     let mut rest = bytes.get(MAGIC_BYTES..).unwrap_or_default();
     // System V keeps long names in a member of its own.
     let mut names: &[u8] = &[];

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
@@ -36,11 +37,13 @@ pub(crate) fn decode<'a>(
     codec: Codec,
     reader: impl Read + 'a,
     memory: u64,
+    expansion: Option<&'a Expansion>,
 ) -> io::Result<Box<dyn Read + 'a>> {
     let stored = Rc::new(Cell::new(0));
     let reader = BufReader::with_capacity(INPUT_BUFFER_BYTES, Counted { reader, count: Rc::clone(&stored) });
     let decoder: Box<dyn Read + 'a> = match codec {
         Codec::Gzip => Box::new(Gzip::new(reader)),
+        Codec::Deflate => Box::new(flate2::bufread::DeflateDecoder::new(reader)),
         Codec::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
             decoder.window_log_max(memory.max(1 << 10).next_power_of_two().ilog2())?;
@@ -53,13 +56,13 @@ pub(crate) fn decode<'a>(
         }
         Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(reader)),
     };
-    Ok(Box::new(Expanding { decoder, walk, stored, expanded: 0 }))
+    Ok(Box::new(Expanding { decoder, walk, expansion, stored, expanded: 0 }))
 }
 
 /// How much memory the window of a stream takes, in bytes, told from its first bytes.
 pub(crate) fn memory_needed(codec: Codec, head: &[u8]) -> u64 {
     match codec {
-        Codec::Gzip => 64 << 10,
+        Codec::Gzip | Codec::Deflate => 64 << 10,
         // 900 kB of block as 4-byte links; the reduced mode is not used.
         Codec::Bzip2 => 4 << 20,
         // Blocks of 4 MiB, linked ones with their window.
@@ -133,6 +136,27 @@ fn variable_length(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// What everything that is packed inside one file has become, all levels together: a bomb may be made of a million
+/// archives that are harmless each.
+#[derive(Debug)]
+pub(crate) struct Expansion {
+    stored: u64,
+    expanded: AtomicU64,
+}
+
+impl Expansion {
+    /// For a file of so many stored bytes.
+    pub(crate) fn new(stored: usize) -> Self {
+        Self { stored: stored as u64, expanded: AtomicU64::new(0) }
+    }
+
+    /// Whether so many bytes more are within the ratio.
+    fn add(&self, bytes: u64, ratio: u64) -> bool {
+        let before = self.expanded.fetch_add(bytes, Ordering::Relaxed);
+        before.saturating_add(bytes) <= self.stored.saturating_mul(ratio).max(RATIO_FLOOR_BYTES)
+    }
+}
+
 /// Counts stored bytes for the ratio.
 struct Counted<R> {
     reader: R,
@@ -151,6 +175,7 @@ impl<R: Read> Read for Counted<R> {
 struct Expanding<'a> {
     decoder: Box<dyn Read + 'a>,
     walk: &'a Walk<'a>,
+    expansion: Option<&'a Expansion>,
     stored: Rc<Cell<u64>>,
     expanded: u64,
 }
@@ -171,9 +196,10 @@ impl Read for Expanding<'_> {
         if self.walk.count_expanded(count as u64).is_err() {
             return Err(io::Error::other(LimitReached("the target's limits are reached".to_owned())));
         }
-        let allowed = self.stored.get().saturating_mul(self.walk.limits.ratio).max(RATIO_FLOOR_BYTES);
-        if self.expanded > allowed {
-            let ratio = self.walk.limits.ratio;
+        let ratio = self.walk.limits.ratio;
+        let alone = self.expanded <= self.stored.get().saturating_mul(ratio).max(RATIO_FLOOR_BYTES);
+        let together = self.expansion.is_none_or(|expansion| expansion.add(count as u64, ratio));
+        if !alone || !together {
             let reason = format!("it expands more than {ratio} times: see the limit `ratio`");
             return Err(io::Error::other(LimitReached(reason)));
         }

@@ -25,6 +25,8 @@ pub(crate) enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
     Gzip,
+    /// Without a header; only inside other formats.
+    Deflate,
     Zstd,
     Bzip2,
     Xz,
@@ -36,6 +38,7 @@ impl Codec {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
             Self::Zstd => "zstd",
             Self::Bzip2 => "bzip2",
             Self::Xz => "xz",
@@ -47,6 +50,7 @@ impl Codec {
     fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Gzip => &[".gzip", ".gz"],
+            Self::Deflate => &[],
             Self::Zstd => &[".zstd", ".zst"],
             Self::Bzip2 => &[".bzip2", ".bz2", ".bz"],
             Self::Xz => &[".xz"],
@@ -55,7 +59,7 @@ impl Codec {
     }
 
     /// What a person would call the content of a compressed file.
-    pub(crate) fn inner_name<'a>(self, outer: &'a str) -> &'a str {
+    pub(crate) fn inner_name(self, outer: &str) -> &str {
         let base = outer.rsplit('/').next().unwrap_or(outer);
         let stem = self.endings().iter().find_map(|ending| base.strip_suffix(ending));
         match stem {

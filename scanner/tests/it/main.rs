@@ -13,3 +13,5 @@ mod canary;
 mod gate;
 mod program;
 mod reports;
+mod sources;
+mod sources_real;
