@@ -43,9 +43,9 @@ pub struct Outcome {
 /// Why a scan could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// A target could not be opened.
-    #[error(transparent)]
-    Target(#[from] TargetError),
+    /// A target could not be opened: what and why, redacted like every name of a target.
+    #[error("{0}")]
+    Target(String),
     /// The rules cannot be searched for.
     #[error(transparent)]
     Rules(#[from] RulesError),
@@ -69,7 +69,8 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
             platform: plan.platform.clone(),
             verify_diff_ids: plan.verify_diff_ids,
         };
-        targets.push((name.clone(), source::open(name, &options)?));
+        let source = source::open(name, &options).map_err(|error| refused(&engine, &error))?;
+        targets.push((name.clone(), source));
     }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(plan.threads.map_or(0, std::num::NonZeroUsize::get))
@@ -115,6 +116,12 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
         Verdict::of(report.verdict.blocking, usize::try_from(report.verdict.skipped).unwrap_or(usize::MAX));
     let interrupted = interrupt.is_requested();
     Ok(Outcome { report, verdict, rules, times: (began, Timestamp::now()), interrupted })
+}
+
+/// The error and its cause in one line.
+fn refused(engine: &Engine, error: &TargetError) -> PipelineError {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    PipelineError::Target(Redactor::new(engine, Found::default()).text(&format!("{error}{cause}")))
 }
 
 /// The searching end of every source.

@@ -182,11 +182,10 @@ fn an_unreadable_file_is_a_gap_and_an_unreadable_target_an_error() {
     refused(&run, &["t/closed", "permission"]);
 }
 
-#[test]
-fn an_interrupt_ends_the_walk_and_the_report_is_still_whole() {
+/// A scan that waits for more input; what it has read says that it is past its start.
+fn reading(bench: &Bench) -> std::process::Child {
     use std::io::Write;
     use std::process::Stdio;
-    let bench = Bench::new();
     let mut child = bench
         .command(&["scan", "-", "--format", "json"])
         .stdin(Stdio::piped())
@@ -194,17 +193,31 @@ fn an_interrupt_ends_the_walk_and_the_report_is_still_whole() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut input = child.stdin.take().unwrap();
     // More than a pipe holds: when it is written, the program reads, and listens.
-    input.write_all(&b"nothing\n".repeat(64 * 1024)).unwrap();
+    child.stdin.as_mut().unwrap().write_all(&b"nothing\n".repeat(64 * 1024)).unwrap();
+    child
+}
+
+#[test]
+fn an_interrupt_ends_the_walk_and_the_report_is_still_whole() {
+    let mut child = reading(&Bench::new());
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-    drop(input);
-    let output = child.wait_with_output().unwrap();
-    let run = Run::from(output);
+    drop(child.stdin.take());
+    let run = Run::from(child.wait_with_output().unwrap());
     assert_eq!(run.code, 130, "{}{}", run.stdout, run.stderr);
     assert!(run.stderr.contains("Interrupted"), "{}", run.stderr);
     assert_eq!(run.json()["coverage"]["skipped"]["entries"][0]["reason"], "interrupted");
+}
+
+#[test]
+fn a_crash_would_write_no_memory_to_a_disk() {
+    let mut child = reading(&Bench::new());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

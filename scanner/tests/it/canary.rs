@@ -110,6 +110,8 @@ fn a_target_that_is_named_like_a_secret() {
     let token = token(6);
     let run = bench.run(&["scan", &format!("{token}/nosuch")]);
     assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("[redacted]/nosuch"), "the error names what it can");
+    clean("the error", &run.stderr, std::slice::from_ref(&token));
     bench.write(&format!("{token}/a"), format!("token = {token}\n"));
     bench.keep_key();
     scan_is_clean(&bench, &token, std::slice::from_ref(&token));
