@@ -22,6 +22,8 @@
 //! | `luhn` | the digit sum | card numbers |
 //! | `key-32`, `key-64` | length after decoding hex or base64 | raw keys |
 //! | `random` | whether a value looks drawn at random | tokens named by their context |
+//! | `token` | the same, and whether the words before it name a token | tokens announced by words |
+//! | `password-value`, `password-strong` | the value alone, where its place leaves no doubt | SQL, command lines, configuration files |
 //! | `password` | whether a value looks like a password somebody uses | assignments to passwords |
 
 pub(crate) mod alphabet;
@@ -83,9 +85,12 @@ const CHECKS: &[Check] = &[
     Check { name: "nkey", run: encoded::nkey },
     Check { name: "npm-crc32", run: crc32::npm },
     Check { name: "password", run: guess::password },
+    Check { name: "password-strong", run: guess::password_strong },
+    Check { name: "password-value", run: guess::password_value },
     Check { name: "pem", run: pem::private_key },
     Check { name: "random", run: guess::random },
     Check { name: "structure", run: structure::structure },
+    Check { name: "token", run: guess::token },
     Check { name: "url", run: url::url },
 ];
 

@@ -20,6 +20,19 @@ pub(super) fn random(secret: &[u8], matched: &[u8]) -> Outcome {
     if shape::is_random(secret) { Outcome::Open } else { Outcome::Fails("made of words") }
 }
 
+/// Whether a random value stands behind the name of a token.
+pub(super) fn token(secret: &[u8], matched: &[u8]) -> Outcome {
+    let before = memchr::memmem::rfind(matched, secret).map_or(matched, |at| &matched[..at]);
+    let end = before.iter().rposition(u8::is_ascii_alphanumeric).map_or(0, |place| place + 1);
+    // The words before the value, spaces between them too: `acme SECRET`.
+    let phrase: Vec<u8> = before[..end].iter().map(|&byte| if byte == b' ' { b'_' } else { byte }).collect();
+    match name::kind_of(&phrase) {
+        name::Kind::None => Outcome::Fails("the name says that something else stands here"),
+        _ if secret.len() < 16 && secret.iter().all(u8::is_ascii_alphabetic) => Outcome::Fails("a word"),
+        _ => random(secret, matched),
+    }
+}
+
 /// Whether the value looks like a password, or, where the name asks for a token, like a token.
 pub(super) fn password(secret: &[u8], matched: &[u8]) -> Outcome {
     if let Some(why) = common_faults(secret, matched) {
@@ -29,26 +42,59 @@ pub(super) fn password(secret: &[u8], matched: &[u8]) -> Outcome {
     if site.kind == name::Kind::None {
         return Outcome::Fails("the name says that something else stands here");
     }
-    if site.kind != name::Kind::Password && shape::is_random(secret) {
+    if site.odd_quote {
+        return Outcome::Fails("single quotes make no string here");
+    }
+    let random = shape::is_random(secret);
+    if site.kind != name::Kind::Password && random {
         return Outcome::Open;
     }
-    if !site.quoted {
-        return if shape::is_bare_password(secret, site.operator) {
-            Outcome::Open
-        } else {
-            Outcome::Fails("an unquoted value that could be code or prose")
-        };
+    if site.operator == name::Operator::Comma && !random {
+        return Outcome::Fails("a member of a list");
     }
-    match (site.kind, shape::Text::of(secret)) {
-        (_, shape::Text::Code) => Outcome::Fails("code or markup"),
-        (_, shape::Text::Prose) => Outcome::Fails("a sentence"),
-        (_, shape::Text::Strong) => Outcome::Open,
-        (name::Kind::Password, shape::Text::Phrase | shape::Text::Word) => Outcome::Open,
-        (name::Kind::Token, shape::Text::Phrase) => Outcome::Open,
-        (name::Kind::Token, shape::Text::Word) if site.operator == name::Operator::Compares => Outcome::Open,
-        (name::Kind::Token | name::Kind::None, shape::Text::Word | shape::Text::Phrase) => {
-            Outcome::Fails("a word in a token's place")
-        }
+    let plausible = if site.quoted || site.operator == name::Operator::Prose {
+        quoted(site, secret)
+    } else {
+        shape::is_bare_password(secret, site.operator)
+    };
+    if plausible { Outcome::Open } else { Outcome::Fails("reads like code, a label or a name") }
+}
+
+/// Whether the value could be a password, in a place where nothing else can stand: after `IDENTIFIED BY`, after `-p`.
+pub(super) fn password_value(secret: &[u8], matched: &[u8]) -> Outcome {
+    if let Some(why) = common_faults(secret, matched) {
+        return Outcome::Fails(why);
+    }
+    match shape::Text::of(secret) {
+        shape::Text::Code => Outcome::Fails("reads like code or a placeholder"),
+        shape::Text::Prose => Outcome::Fails("reads like a label"),
+        shape::Text::Strong | shape::Text::Phrase | shape::Text::Word => Outcome::Open,
+    }
+}
+
+/// The same, where words are mostly something else: the default of a setting.
+pub(super) fn password_strong(secret: &[u8], matched: &[u8]) -> Outcome {
+    match (password_value(secret, matched), shape::Text::of(secret)) {
+        (Outcome::Open, shape::Text::Strong) => Outcome::Open,
+        (Outcome::Open, _) if shape::is_random(secret) => Outcome::Open,
+        (Outcome::Open, _) => Outcome::Fails("a word"),
+        (fails, _) => fails,
+    }
+}
+
+/// Whether a quoted value is one.
+fn quoted(site: name::Site, secret: &[u8]) -> bool {
+    use name::{Kind, Operator};
+    use shape::Text;
+    match (shape::Text::of(secret), site.kind) {
+        (Text::Code | Text::Prose, _) | (_, Kind::None) => false,
+        (Text::Strong, Kind::Password | Kind::Secret) => true,
+        // A token of a few letters and digits is an identifier; symbols make it deliberate.
+        (Text::Strong, Kind::Token) => secret.len() >= 12 && shape::is_mixed(secret),
+        (Text::Phrase, _) => true,
+        (Text::Word, Kind::Password) => true,
+        (Text::Word, Kind::Secret) => site.operator == Operator::Compares,
+        (Text::Word, Kind::Token) => false,
     }
 }
 
@@ -63,9 +109,10 @@ fn common_faults(secret: &[u8], matched: &[u8]) -> Option<&'static str> {
     if placeholder::is_placeholder(secret) {
         return Some("a placeholder");
     }
-    let near = &matched[..matched.len().min(256)];
-    if memchr::memmem::find(near, b"sha256-").is_some() || memchr::memmem::find(near, b"sha512-").is_some() {
-        return Some("a hash for integrity");
+    let before = &matched[..memchr::memmem::rfind(matched, secret).unwrap_or(0)];
+    let hash = [&b"sha256"[..], b"sha512", b"sha384", b"sha1", b"md5", b"integrity", b"checksum"];
+    if hash.iter().any(|word| memchr::memmem::find(before, word).is_some()) {
+        return Some("a hash of public content");
     }
     None
 }

@@ -42,22 +42,25 @@ pub(super) fn url(secret: &[u8], matched: &[u8]) -> Outcome {
     }
     let Some(at) = memchr::memmem::rfind(matched, secret) else { return Outcome::Open };
     let (before, after) = (&matched[..at], &matched[at + secret.len()..]);
-    let user = before.strip_suffix(b":").unwrap_or(before);
+    let user: &[u8] = before.strip_suffix(b":").unwrap_or(before);
     let user = user.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    if placeholder::is_reference(user)
-        || user.iter().any(|byte| b"{}<>$".contains(byte)) && user.starts_with(b"$")
-    {
-        return Outcome::Fails("a variable stands in the user's place");
-    }
     let lower = secret.to_ascii_lowercase();
-    if STAND_INS.contains(&lower.as_slice()) || placeholder::has_stand_in(&lower) || secret == user {
-        return Outcome::Weak("a stand-in for a password");
-    }
     let host = after.strip_prefix(b"@").unwrap_or(after);
-    if is_local(host) {
-        return Outcome::Weak("a server on the same machine");
+    let stand_in = STAND_INS.contains(&lower.as_slice());
+    if stand_in && secret.eq_ignore_ascii_case(user) {
+        return Outcome::Fails("user and password are the same stand-in");
     }
-    Outcome::Open
+    // Documentation writes web addresses with made-up logins far more often than database addresses.
+    let web = matched.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"http"));
+    if web && (secret.len() < 4 || placeholder::is_repetitive(secret) || placeholder::has_stand_in(&lower)) {
+        return Outcome::Fails("a stand-in for a password");
+    }
+    match (stand_in || placeholder::has_stand_in(&lower) || secret == user, is_local(host)) {
+        (true, true) if web => Outcome::Fails("a stand-in for a password at a stand-in for a host"),
+        (true, _) => Outcome::Weak("a stand-in for a password"),
+        (false, true) => Outcome::Weak("a server on the same machine, or a name kept for documentation"),
+        (false, false) => Outcome::Open,
+    }
 }
 
 /// Stars, dots, bullets: a password that somebody covered.
@@ -70,7 +73,15 @@ fn is_local(host: &[u8]) -> bool {
     let end = host.iter().position(|byte| b"/:?,\"' ".contains(byte)).unwrap_or(host.len());
     let host = host[..end].to_ascii_lowercase();
     [&b"localhost"[..], b"127.0.0.1", b"0.0.0.0", b"[", b"host", b"hostname"].contains(&host.as_slice())
-        || [&b"example.com"[..], b"example.org", b"example.net", b".example", b".invalid"]
-            .iter()
-            .any(|end| host.ends_with(end))
+        || [
+            &b"example.com"[..],
+            b"example.org",
+            b"example.net",
+            b"test.com",
+            b".example",
+            b".test",
+            b".invalid",
+        ]
+        .iter()
+        .any(|end| host.ends_with(end))
 }

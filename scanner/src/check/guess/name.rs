@@ -5,21 +5,27 @@
 pub(super) enum Kind {
     /// A password: words are plausible values.
     Password,
-    /// A token, key or secret: mostly random values.
+    /// A secret that a person may have chosen.
+    Secret,
+    /// A token or key: random values.
     Token,
-    /// The name is about secrets but does not hold one (`password_label`, `token_url`).
+    /// The name is about secrets but does not hold one (`password_label`, `token_url`), or is no name.
     None,
 }
 
 /// How value and name are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
-    /// `=`, `=>`, a comma, a call.
+    /// `=`, `=>`, a call.
     Equals,
     /// `:` and `:=`.
     Colon,
     /// `==`, `!=` and friends.
     Compares,
+    /// `"name", "value"`: arguments of a call, or members of a list.
+    Comma,
+    /// Words: `the password is "…"`, `--password …`.
+    Prose,
 }
 
 /// Where a value stands.
@@ -28,251 +34,89 @@ pub(super) struct Site {
     pub(super) kind: Kind,
     pub(super) operator: Operator,
     pub(super) quoted: bool,
+    /// Single quotes where they cannot make a string: after `@` or an empty `[]` in C and its heirs.
+    pub(super) odd_quote: bool,
 }
 
-/// Ends of names that hold a password.
-const PASSWORD_WORDS: &[&str] = &[
-    "password",
-    "passwd",
-    "passwort",
-    "passphrase",
-    "pass",
-    "pwd",
-    "passw",
-    "pw",
-    "passcode",
-    "kennwort",
-    "motdepasse",
-    "mdp",
-    "mot_de_passe",
-    "contrasena",
-    "clave",
-    "senha",
-    "parola",
-    "haslo",
-    "wachtwoord",
-    "lozinka",
-    "sifre",
-    "parole",
-    "salasana",
-    "losenord",
-    "adgangskode",
-    "passord",
-    "jelszo",
-    "heslo",
-    "mima",
-    "pin",
-];
+/// Words that name a password, in the languages that people write code in.
+const PASSWORD_WORDS: &str = "password passwords passwd passwort passphrase pass pwd passw pw passcode kennwort motdepasse mdp \
+contrasena contraseña clave senha parola haslo hasło wachtwoord lozinka sifre şifre salasana losenord lösenord adgangskode \
+passord jelszo jelszó heslo psk userpass dbpass storepass keypass";
+
+/// The ones that are unmistakable inside a longer word: `ftppassword`, `rootpasswd2`.
+const PASSWORD_PARTS: &str =
+    "password passwd passwort passphrase kennwort motdepasse contrasena wachtwoord adgangskode";
+
+/// Words that name a secret, a token or a key, whole or at the end of a longer word.
+const TOKEN_WORDS: &str = "secret secrets secrete secretes token tokens key keys apikey apikeys bearer credential credentials cred creds auth \
+authorization salt pepper nonce dsn pat jwt crypt seed signature geheim geheimnis chave clave klucz schluessel kunci cekpet sas hash";
 
 /// Last words of names that are about a secret without holding it.
-const ABOUT: &[&str] = &[
-    "label",
-    "hint",
-    "field",
-    "input",
-    "file",
-    "filename",
-    "path",
-    "url",
-    "uri",
-    "type",
-    "name",
-    "names",
-    "id",
-    "ids",
-    "length",
-    "len",
-    "size",
-    "policy",
-    "regex",
-    "pattern",
-    "prompt",
-    "title",
-    "message",
-    "msg",
-    "error",
-    "err",
-    "text",
-    "placeholder",
-    "format",
-    "expiry",
-    "expires",
-    "ttl",
-    "header",
-    "param",
-    "parameter",
-    "class",
-    "style",
-    "icon",
-    "min",
-    "max",
-    "count",
-    "version",
-    "algorithm",
-    "alg",
-    "encoder",
-    "encoding",
-    "reset",
-    "prefix",
-    "suffix",
-    "column",
-    "col",
-    "env",
-    "var",
-    "ref",
-    "endpoint",
-    "host",
-    "attr",
-    "attribute",
-    "property",
-    "dir",
-    "directory",
-    "location",
-    "scope",
-    "scopes",
-    "issuer",
-    "audience",
-    "status",
-    "state",
-    "enabled",
-    "required",
-    "help",
-    "description",
-    "desc",
-    "info",
-    "question",
-    "template",
-    "store",
-    "manager",
-    "provider",
-    "service",
-    "kind",
-    "mode",
-    "rule",
-    "rules",
-    "strength",
-    "confirm",
-    "confirmation",
-    "mismatch",
-    "forgot",
-    "change",
-    "changed",
-    "update",
-    "link",
-    "button",
-    "form",
-    "selector",
-    "locator",
-    "xpath",
-    "index",
-    "idx",
-    "position",
-    "offset",
-    "handler",
-    "callback",
-    "validator",
-    "generator",
-    "fingerprint",
-    "hash",
-    "digest",
-    "checksum",
-    "sha",
-    "sha1",
-    "sha256",
-    "md5",
-    "algo",
-    "usage",
-    "schema",
-    "group",
-    "alias",
-    "key_name",
-    "keyname",
-    "secret_name",
-    "arn",
-    "region",
-    "mask",
-    "char",
-    "visible",
-    "verify",
-    "invalid",
-    "incorrect",
-    "missing",
-    "wrong",
-    "empty",
-    "new",
-    "old",
-    "public",
-    "pub",
-];
+const ABOUT: &str = "label labels hint hints field fields input inputs file files filename filepath path paths url urls uri uris type types name names id ids \
+length len size policy policies regex regexp pattern patterns prompt title message messages msg error errors err text placeholder \
+format formats expiry expires expiration ttl header headers param params parameter parameters class classes style styles icon min max count version \
+algorithm algorithms alg encoder encoding reset prefix suffix column col env var ref refs endpoint host attr attribute property \
+properties dir directory location scope scopes issuer audience status state enabled required help description desc info question template \
+store stores manager provider providers service kind mode rule rules strength confirm confirmation mismatch forgot change changed update link \
+button form selector locator xpath index idx position offset handler callback validator generator fingerprint digest checksum sha \
+sha1 sha256 md5 algo usage schema group alias arn region mask char chars visible verify invalid incorrect missing wrong empty \
+public pub source sources list lists map table cache event events test tests spec module modules package packages function method methods \
+view views component dialog screen page controller factory builder parser lexer filter option options config settings exception \
+request response result results object resource resources mapping delimiter separator sep regexes iterator stream value_from valuefrom \
+lifetime duration age timeout interval limit limits quota date time timestamp created updated at is has hashed cb fn func func_name tag tags \
+grant grants exchange manager_class policy_name vars words word set sets unset get getter setter minlength maxlength";
 
-/// Words whose end looks like a password's name and is not.
-const UNRELATED: &[&str] = &[
-    "bypass",
-    "compass",
-    "encompass",
-    "surpass",
-    "trespass",
-    "monkey",
-    "keyboard",
-    "turkey",
-    "hockey",
-    "hotkey",
-    "keyword",
-    "keyframe",
-    "keycode",
-    "keypress",
-    "keydown",
-    "keyup",
-    "passed",
-    "passive",
-    "passenger",
-    "passport",
-    "author",
-    "tokenizer",
-    "primarykey",
-    "foreignkey",
-    "primary_key",
-    "foreign_key",
-    "sortkey",
-    "sort_key",
-    "partition_key",
-    "cachekey",
-    "cache_key",
-    "publickey",
-    "public_key",
-    "csrf",
-];
+/// Words whose end looks like a secret's name and is not.
+const UNRELATED: &str = "bypass compass encompass surpass trespass monkey keyboard turkey hockey hotkey keyword keywords keyframe keycode \
+keypress keydown keyup passed passive passenger passport author tokenizer primarykey foreignkey sortkey partitionkey cachekey \
+publickey publickeys public_keys csrf csrftoken csrfmiddlewaretoken multipass subpass renderpass onepass firstpass secondpass typekey rowkey idempotencykey objectkey keyvalue \
+whiskey jockey donkey mickey verificationkey nextpagetoken pagetoken continuationtoken nexttoken startkey endkey indexkey mapkey dictkey groupkey \
+shortcutkey accesskey_attr surrogatekey lookupkey statekey configkey sitekey site_key registrykey hkey paginationtoken synctoken changetoken invisibletoken \
+expectedtoken unexpectedtoken nexttok tokentype keyid resourcekey routingkey messagekey i18nkey translationkey localekey datakey";
+
+/// Whether a word stands in one of the lists.
+fn listed(list: &str, word: &str) -> bool {
+    list.split_ascii_whitespace().any(|known| known == word)
+}
 
 impl Site {
     /// Reads the match around the secret. The name stands before the secret, or after it in a turned-round comparison.
     pub(super) fn of(secret: &[u8], matched: &[u8]) -> Self {
-        let at = memchr::memmem::rfind(matched, secret).unwrap_or(matched.len());
+        let at = position(secret, matched);
         let (before, after) = (&matched[..at], matched.get(at + secret.len()..).unwrap_or_default());
         let quote = before.last().copied();
         let quoted = matches!(quote, Some(b'"' | b'\'' | b'`')) || before.ends_with(b"&quot;");
-        let compares = |text: &[u8]| {
-            memchr::memmem::find(text, b"==").is_some() || memchr::memmem::find(text, b"!=").is_some()
-        };
         let turned = after.len() > 2 && compares(&after[..after.len().min(8)]);
         let (name, joint): (&[u8], &[u8]) = if turned {
             let start = after.iter().position(|byte| byte.is_ascii_alphabetic()).unwrap_or(after.len());
-            let end = after[start..]
-                .iter()
-                .position(|byte| !is_name(*byte))
-                .map_or(after.len(), |length| start + length);
-            (&after[start..end], &after[..start])
+            (name_at(&after[start..]), &after[..start])
         } else {
             split_name(before)
         };
-        let operator = if compares(joint) {
-            Operator::Compares
-        } else if memchr::memchr(b':', joint).is_some() {
-            Operator::Colon
-        } else {
-            Operator::Equals
+        let operator = match joint {
+            joint if compares(joint) => Operator::Compares,
+            joint if memchr::memchr(b':', joint).is_some() => Operator::Colon,
+            joint if memchr::memchr(b'=', joint).is_some() => Operator::Equals,
+            joint if memchr::memchr(b',', joint).is_some() => Operator::Comma,
+            joint if memchr::memchr2(b'(', b'>', joint).is_some() => Operator::Equals,
+            _ => Operator::Prose,
         };
-        Self { kind: kind_of(name), operator, quoted }
+        let odd_quote = quote == Some(b'\'')
+            && (joint.ends_with(b"@'") || joint.starts_with(b"[]") || before.ends_with(b"@'"));
+        Self { kind: kind_of(name), operator, quoted, odd_quote }
     }
+}
+
+/// Where the secret stands in its match: the last place, which is behind the name.
+fn position(secret: &[u8], matched: &[u8]) -> usize {
+    // A turned comparison has its value first.
+    let first = memchr::memmem::find(matched, secret).unwrap_or(matched.len());
+    let last = memchr::memmem::rfind(matched, secret).unwrap_or(matched.len());
+    if first <= 1 { first } else { last }
+}
+
+fn compares(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"==").is_some() || memchr::memmem::find(text, b"!=").is_some()
 }
 
 /// Bytes of names in configuration and code.
@@ -280,50 +124,92 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$') || byte >= 0x80
 }
 
-/// The last name before the operator, and what stands between it and the value.
-fn split_name(before: &[u8]) -> (&[u8], &[u8]) {
-    // A type between name and operator (`let token: String = "…"`) belongs to the joint: take the first name that
-    // ends the text before the first operator.
-    let operator =
-        before.iter().position(|byte| matches!(byte, b'=' | b':' | b',' | b'(')).unwrap_or(before.len());
-    let mut end = operator;
-    // A call's name: `setProperty("password", "…")` has its name after the parenthesis.
-    if before.get(operator) == Some(&b'(')
-        && let Some(start) = before[operator..].iter().position(|byte| byte.is_ascii_alphabetic())
-    {
-        let start = operator + start;
-        let stop = before[start..]
-            .iter()
-            .position(|byte| !is_name(*byte))
-            .map_or(before.len(), |length| start + length);
-        return (&before[start..stop], &before[stop..]);
-    }
-    while end > 0 && !is_name(before[end - 1]) {
-        end -= 1;
-    }
-    let start = before[..end].iter().rposition(|byte| !is_name(*byte)).map_or(0, |place| place + 1);
-    (&before[start..end], &before[end..])
+/// The name at the beginning of a text.
+fn name_at(text: &[u8]) -> &[u8] {
+    &text[..text.iter().position(|byte| !is_name(*byte)).unwrap_or(text.len())]
 }
 
-/// Splits a name into words and judges it by the last ones.
-fn kind_of(name: &[u8]) -> Kind {
-    let lower = String::from_utf8_lossy(name).to_ascii_lowercase();
-    let flat: String = lower.chars().filter(|letter| letter.is_alphanumeric()).collect();
-    if UNRELATED.iter().any(|word| flat.ends_with(&word.replace('_', ""))) {
+/// The last name before the operator, and what stands between it and the value.
+fn split_name(before: &[u8]) -> (&[u8], &[u8]) {
+    // A type between name and operator (`let token: String = "…"`) belongs to the joint: take the name before the
+    // first operator.
+    let Some(operator) =
+        before.iter().position(|byte| matches!(byte, b'=' | b':' | b',' | b'(' | b'!' | b'>'))
+    else {
+        let start = before.iter().position(|byte| is_name(*byte)).unwrap_or(before.len());
+        let name = name_at(&before[start..]);
+        return (name, &before[start + name.len()..]);
+    };
+    // A call's name stands before the parenthesis or is its first argument: `setProperty("password", "…")`.
+    if before[operator] == b'(' {
+        let called = before[..operator].iter().rposition(|byte| !is_name(*byte)).map_or(0, |place| place + 1);
+        let inside = before[operator..].iter().position(|byte| byte.is_ascii_alphabetic());
+        if let Some(start) = inside.map(|place| operator + place) {
+            let name = name_at(&before[start..]);
+            return (name, &before[start + name.len()..]);
+        }
+        return (&before[called..operator], &before[operator..]);
+    }
+    let end = before[..operator].iter().rposition(|byte| is_name(*byte)).map_or(0, |place| place + 1);
+    let mut start = before[..end].iter().rposition(|byte| !is_name(*byte)).map_or(0, |place| place + 1);
+    let mut stop = end;
+    // `var token string = "…"`, `db_pass[0] = …`: the word before is the name.
+    let word = &before[start..end];
+    if (listed("string str text varchar char", &String::from_utf8_lossy(word).to_ascii_lowercase())
+        || word.iter().all(u8::is_ascii_digit))
+        && let Some(place) = before[..start].iter().rposition(|byte| is_name(*byte))
+    {
+        stop = place + 1;
+        start = before[..stop].iter().rposition(|byte| !is_name(*byte)).map_or(0, |place| place + 1);
+    }
+    (&before[start..stop], &before[stop..])
+}
+
+/// Splits a name into words and judges it by them, the last ones first.
+pub(super) fn kind_of(name: &[u8]) -> Kind {
+    if name.len() > 64 {
         return Kind::None;
     }
     let words = words(name);
+    let flat: String = words.concat();
+    let two = words.iter().rev().take(2).rev().map(String::as_str).collect::<String>();
     let last = words.last().map(String::as_str).unwrap_or_default();
-    if words.len() > 1 && ABOUT.contains(&last) {
+    if listed(UNRELATED, last) || listed(UNRELATED, &two) || looks_encoded(name, &words) {
         return Kind::None;
     }
-    if PASSWORD_WORDS.iter().any(|word| {
-        flat.contains(word)
-            && (word.len() > 4 || words.iter().any(|part| part == word) || flat.ends_with(word))
-    }) {
+    if words.len() > 1 && (listed(ABOUT, last) || (last == "id" && !flat.ends_with("keyid"))) {
+        return Kind::None;
+    }
+    let is_password = |word: &String| {
+        let word = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        listed(PASSWORD_WORDS, word)
+            || PASSWORD_PARTS.split_ascii_whitespace().any(|part| word.contains(part))
+            || (word.len() > 4
+                && ["pass", "pwd"].iter().any(|end| word.ends_with(end))
+                && !listed(UNRELATED, word))
+    };
+    if words.iter().any(is_password) || listed(PASSWORD_WORDS, &two) {
         return Kind::Password;
     }
-    Kind::Token
+    let is_token = |word: &&String| {
+        let word = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        listed(TOKEN_WORDS, word)
+            || ["secret", "token", "apikey", "key", "credentials", "keys"]
+                .iter()
+                .any(|end| word.ends_with(end))
+    };
+    match words.iter().rev().find(is_token) {
+        Some(word) if word.contains("secret") => Kind::Secret,
+        Some(_) if words.iter().any(|word| word.contains("secret")) => Kind::Secret,
+        Some(_) => Kind::Token,
+        None => Kind::None,
+    }
+}
+
+/// A stretch of base64 or hex is no name: short words, digits between them.
+fn looks_encoded(name: &[u8], words: &[String]) -> bool {
+    let digits = name.iter().filter(|byte| byte.is_ascii_digit()).count();
+    words.len() > 6 || (digits > 4 && words.len() > 3) || name.iter().any(|&byte| byte >= 0x80 && byte < 0xc2)
 }
 
 /// Words of a name: at `_`, `-`, `.` and before capitals.
@@ -331,20 +217,20 @@ fn words(name: &[u8]) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut lower_before = false;
     let mut open = false;
-    for &byte in name {
-        if !byte.is_ascii_alphanumeric() {
+    for letter in String::from_utf8_lossy(name).chars() {
+        if !letter.is_alphanumeric() {
             open = false;
             lower_before = false;
             continue;
         }
-        if !open || (byte.is_ascii_uppercase() && lower_before) {
+        if !open || (letter.is_uppercase() && lower_before) {
             words.push(String::new());
             open = true;
         }
         if let Some(word) = words.last_mut() {
-            word.push(char::from(byte.to_ascii_lowercase()));
+            word.extend(letter.to_lowercase());
         }
-        lower_before = byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        lower_before = letter.is_lowercase() || letter.is_ascii_digit();
     }
     words
 }
