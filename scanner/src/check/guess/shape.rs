@@ -74,10 +74,8 @@ pub(super) fn is_random(value: &[u8]) -> bool {
         let (wordy, letters) = wordiness(piece);
         letters == 0 || wordy * 4 >= letters * 3 || (piece.len() <= 3 && letters == piece.len())
     };
-    if pieces.len() >= 2
-        && pieces.iter().filter(read).count() * 3 >= pieces.len() * 2
-        && pieces.iter().all(|piece| piece.len() < 20)
-    {
+    let readable: usize = pieces.iter().filter(read).map(|piece| piece.len()).sum();
+    if pieces.len() >= 2 && readable * 3 >= value.len() * 2 && pieces.iter().all(|piece| piece.len() < 20) {
         return false;
     }
     let (wordy, letters) = wordiness(value);

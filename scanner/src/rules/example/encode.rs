@@ -55,7 +55,11 @@ pub(super) fn checksum(kind: &str, before: &str) -> Option<String> {
     let digits = match kind {
         "6" => alphabet::to_base(crc32fast::hash(last(30)), alphabet::BASE62, 6),
         "36" => alphabet::to_base(crc32fast::hash(before.as_bytes()), alphabet::BASE36, 7),
-        "hex" => format!("{:08x}", crc32fast::hash(last(32))).into_bytes(),
+        "hex" => {
+            // The separator before the checksum is not part of what it covers.
+            let random = before.strip_suffix('_').unwrap_or(before).as_bytes();
+            format!("{:08x}", crc32fast::hash(&random[random.len().saturating_sub(32)..])).into_bytes()
+        }
         _ => return None,
     };
     String::from_utf8(digits).ok()
