@@ -5,7 +5,7 @@
 //! [`finding`]s, a ledger of [`coverage`] and a [`verdict`]. The rotator keeps a [`journal`] of each run and ends it
 //! with a [`receipt`], [signed](signing); the file of [`known`] values lets the scanner recognise a live secret that it
 //! does not hold. Both read their [`config`] strictly, log through [`telemetry`], ask a
-//! [`clock`] for the time and decide by [`retry`] whether to try again. Every program ends
+//! [`clock`] for the time and decide by [`retry`] whether to try again. The formats have [`schema`]s. Every program ends
 //! with an [`exit`] code.
 
 pub mod clock;
@@ -18,6 +18,7 @@ pub mod journal;
 pub mod known;
 pub mod receipt;
 pub mod retry;
+pub mod schema;
 pub mod secret;
 pub mod signing;
 pub mod telemetry;
