@@ -15,3 +15,4 @@ mod program;
 mod reports;
 mod sources;
 mod sources_real;
+mod traps;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use memchr::memmem;
+use proptest::prelude::*;
 use scanner::blob::{Blob, Content, Flow, Provenance, Sink, Site, Source};
 use scanner::source::{SourceOptions, open};
 use shared::coverage::{Coverage, Excluded, Opaque, Skipped};
@@ -67,8 +68,10 @@ pub struct Seen {
     pub coverage: Coverage,
     /// By needle: all places.
     pub sites: BTreeMap<usize, Vec<Site>>,
-    /// All non-empty blobs: path, members, hash of the bytes.
+    /// All blobs: path, members, hash of the bytes.
     pub blobs: BTreeSet<(String, Vec<String>, String)>,
+    /// Those of layers, with the layer and the state.
+    pub files: BTreeSet<(usize, String, Vec<String>, &'static str, String)>,
 }
 
 impl Seen {
@@ -104,12 +107,17 @@ fn scan_source(source: &dyn Source, needles: &[String]) -> Seen {
         sites.entry(needle).or_default().extend(source.locate(&provenance));
     }
     let mut blobs = BTreeSet::new();
+    let mut files = BTreeSet::new();
     for (provenance, hash) in sink.blobs.into_inner().unwrap() {
         for site in source.locate(&provenance) {
+            if let Some(layer) = &site.layer {
+                let (path, entries) = (site.path.clone(), site.entries.clone());
+                files.insert((layer.index, path, entries, site.state.word(), hash.clone()));
+            }
             blobs.insert((site.path, site.entries, hash.clone()));
         }
     }
-    Seen { coverage, sites, blobs }
+    Seen { coverage, sites, blobs, files }
 }
 
 pub fn scan(target: &Path, needles: &[String]) -> Seen {
@@ -459,4 +467,70 @@ fn the_sink_can_stop_the_walk() {
     let sink = One(Mutex::new(0));
     let _ = source.blobs(&sink);
     assert!(*sink.0.lock().unwrap() < 20);
+}
+
+/// Layers of a few files with colliding names, whiteouts and links.
+fn layers() -> impl Strategy<Value = Vec<Layer>> {
+    let path = prop::sample::select(vec![
+        "a",
+        "a/b",
+        "a/b/c",
+        "d",
+        "d/.wh.e",
+        "d/e",
+        ".wh.a",
+        "d/.wh..wh..opq",
+        "./a//b",
+    ]);
+    let entry = (path, 0_u8..4, prop::collection::vec(any::<u8>(), 0..3000));
+    let layer = prop::collection::vec(entry, 0..8).prop_map(|entries| {
+        let tar = entries.into_iter().fold(Tar::new(), |tar, (path, kind, data)| match kind {
+            0 => tar.folder(path),
+            1 => tar.hard_link(path, "a/b"),
+            _ => tar.file(path, &data),
+        });
+        Layer::new("made", tar)
+    });
+    prop::collection::vec(layer, 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_packaging_makes_no_difference_to_what_is_seen_of_the_layers(layers in layers()) {
+        let folder = TempDir::new().unwrap();
+        let image = Image { layers, ..Image::new("a:1") };
+        let mut first = None;
+        for packaging in PACKAGINGS {
+            let files = pack(std::slice::from_ref(&image), packaging).unwrap();
+            let seen = scan(&write(&folder, "a.tar", &files.tar()), &[]);
+            prop_assert_eq!(&seen.coverage.skipped.entries, &[]);
+            prop_assert_eq!(first.get_or_insert_with(|| seen.files.clone()), &seen.files, "{:?}", packaging);
+            let stream = Compression::Gzip.pack(&files.tar()).unwrap();
+            let seen = scan(&write(&folder, "a.tgz", &stream), &[]);
+            prop_assert_eq!(first.as_ref(), Some(&seen.files), "{:?} compressed as a whole", packaging);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_archive_or_half_of_one_neither_crash_nor_pass_in_silence(
+        seed in any::<u64>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let folder = TempDir::new().unwrap();
+        let image = traps::build(seed).unwrap().image;
+        for packaging in [Packaging::DockerLegacy, Packaging::Oci(Compression::Gzip)] {
+            let mut bytes = pack(std::slice::from_ref(&image), packaging).unwrap().tar();
+            let before = bytes.clone();
+            for (at, value) in &flips {
+                let at = at.index(bytes.len());
+                bytes[at] = *value;
+            }
+            let seen = scan(&write(&folder, "a.tar", &bytes), &[]);
+            let unchanged = bytes == before;
+            // Padding and fields that nobody reads may change; a layer may not.
+            let noticed = !seen.skips().is_empty() || seen.files == scan(&write(&folder, "b.tar", &before), &[]).files;
+            prop_assert!(unchanged || noticed);
+        }
+    }
 }
