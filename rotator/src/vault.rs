@@ -255,12 +255,12 @@ impl Inner {
     /// One try, with a new login if the old one has ended.
     async fn attempt(&self, request: &Request) -> Result<(Answer, Arc<Login>), Failure> {
         let login = self.session.login(&self.transport).await?;
-        let denied = match self.transport.send(request, Some(&login.header)).await {
+        match self.transport.send(request, Some(&login.header)).await {
             Ok(answer) => return Ok((answer, login)),
-            Err(denied @ (Failure::Denied | Failure::BadToken)) => denied,
+            Err(Failure::BadToken) => {}
             Err(failure) => return Err(failure),
-        };
-        match self.session.denied(&self.transport, &login, denied == Failure::BadToken).await? {
+        }
+        match self.session.denied(&self.transport, &login).await? {
             Denial::Policy => Err(Failure::Denied),
             Denial::TryAgain => {
                 let login = self.session.login(&self.transport).await?;

@@ -61,7 +61,7 @@ pub enum ReadError {
         why: Absence,
     },
     /// The login holds, but its policies do not allow this.
-    #[error("{at}: permission denied; allow it in a policy of role or token {login}")]
+    #[error("{at}: permission denied (login: {login}); allow it in a policy of that login")]
     Denied {
         /// Where.
         at: Place,

@@ -248,7 +248,9 @@ pub(super) fn complaint(body: &Secret) -> Option<Complaint> {
         Some(Complaint::CasRequired)
     } else if says(body, &["is sealed"]) {
         Some(Complaint::Sealed)
-    } else if says(body, &["invalid token", "bad token"]) {
+    } else if says(body, &["invalid token", "bad token"]) || says_only(body, "permission denied") {
+        // A policy's refusal comes as `1 error occurred: * permission denied`, that of a token which the server does
+        // not know as these two words alone; newer Vaults add `invalid token`.
         Some(Complaint::BadToken)
     } else {
         None
@@ -256,10 +258,18 @@ pub(super) fn complaint(body: &Secret) -> Option<Complaint> {
 }
 
 fn says(body: &Secret, sentences: &[&str]) -> bool {
+    any_error(body, |error| sentences.iter().any(|sentence| error.contains(sentence)))
+}
+
+fn says_only(body: &Secret, sentence: &str) -> bool {
+    any_error(body, |error| error == sentence)
+}
+
+fn any_error(body: &Secret, is: impl Fn(&str) -> bool) -> bool {
     body.expose(|bytes| {
         let errors: Errors = serde_json::from_slice(bytes).unwrap_or(Errors { errors: None });
         let errors = errors.errors.unwrap_or_default();
-        let found = errors.iter().any(|error| sentences.iter().any(|sentence| error.contains(sentence)));
+        let found = errors.iter().any(|error| is(error));
         // An error can quote what was sent.
         errors.into_iter().for_each(|error| drop(Secret::from_string(error)));
         found

@@ -21,8 +21,8 @@ use super::transport::{Answer, Request, TokenHeader, Transport, Verb};
 const REFUSAL_LASTS: Duration = Duration::from_secs(5);
 /// As above, for a server in trouble: short, because the caller waits in between anyway.
 const TROUBLE_LASTS: Duration = Duration::from_millis(250);
-/// A login this young or this lately looked at is not looked at again when a request is denied.
-const TRUSTED_FOR: Duration = Duration::from_secs(2);
+
+const BAD_TOKEN: &str = "the token is not valid (any more); put a new one in its place";
 
 /// The login of one store.
 pub(super) struct Session {
@@ -50,9 +50,6 @@ pub(super) struct Login {
     life: Option<Duration>,
     expires: Option<Instant>,
     renew_at: Option<Instant>,
-    looked_at: Instant,
-    /// Whether it may look itself up, so that a refusal to do so tells something.
-    may_look: bool,
 }
 
 /// What became of a token that was denied something.
@@ -97,39 +94,25 @@ impl Session {
         self.enter(transport, &mut state).await
     }
 
-    /// Finds out why `used` was denied something: its policies, or its end.
-    pub(super) async fn denied(
-        &self,
-        transport: &Transport,
-        used: &Arc<Login>,
-        token_is_bad: bool,
-    ) -> Result<Denial, Failure> {
+    /// Finds out whether `used` has ended, after a request with it was denied as if it had.
+    pub(super) async fn denied(&self, transport: &Transport, used: &Arc<Login>) -> Result<Denial, Failure> {
         let mut state = self.state.lock().await;
         match &*state {
             State::In(current) if Arc::ptr_eq(current, used) => {}
             State::Closed => return Ok(Denial::Policy),
             State::LoggedOut | State::In(_) | State::Failed { .. } => return Ok(Denial::TryAgain),
         }
-        if !token_is_bad {
-            let now = Instant::now();
-            if !used.may_look || now < used.looked_at + TRUSTED_FOR {
-                return Ok(Denial::Policy);
-            }
-            match self.look_up(transport, &used.header).await {
-                Ok(_) => {
-                    *state = State::In(Arc::new(Login { looked_at: now, ..used.copy() }));
-                    return Ok(Denial::Policy);
-                }
-                Err(Failure::Denied | Failure::BadToken) => {}
-                Err(failure) => return Err(failure),
-            }
+        match self.look_up(transport, &used.header).await {
+            // It may be looked up, or is known but may not: it lives.
+            Ok(_) | Err(Failure::Denied) => return Ok(Denial::Policy),
+            Err(Failure::BadToken) => {}
+            Err(failure) => return Err(failure),
         }
         if used.ours {
             *state = State::LoggedOut;
             return Ok(Denial::TryAgain);
         }
-        let hint = "the token is not valid (any more); put a new one in its place".to_owned();
-        let failure = Failure::LoginRefused(hint);
+        let failure = Failure::LoginRefused(BAD_TOKEN.to_owned());
         *state = State::Failed { until: Instant::now() + REFUSAL_LASTS, failure: failure.clone() };
         Err(failure)
     }
@@ -170,15 +153,11 @@ impl Session {
         let found = match self.look_up(transport, &header).await {
             Ok(found) => Some(found),
             Err(Failure::Denied) => None,
-            Err(Failure::BadToken) => {
-                let hint = "the token is not valid (any more); put a new one in its place".to_owned();
-                return Err(Failure::LoginRefused(hint));
-            }
+            Err(Failure::BadToken) => return Err(Failure::LoginRefused(BAD_TOKEN.to_owned())),
             Err(failure) => return Err(failure),
         };
         Ok(Login {
             header,
-            may_look: found.is_some(),
             accessor: found.and_then(|found| found.accessor),
             ours: false,
             batch: false,
@@ -186,7 +165,6 @@ impl Session {
             life: None,
             expires: None,
             renew_at: None,
-            looked_at: Instant::now(),
         })
     }
 
@@ -217,8 +195,6 @@ impl Session {
             life: granted.lease,
             expires: granted.lease.map(|lease| sent + lease),
             renew_at: granted.lease.map(|lease| sent + two_thirds(lease)),
-            looked_at: Instant::now(),
-            may_look: true,
         })
     }
 
@@ -239,7 +215,6 @@ impl Session {
                 Some(Arc::new(Login {
                     expires: Some(now + lease),
                     renew_at: Some(now + two_thirds(lease)),
-                    looked_at: now,
                     ..login.copy()
                 }))
             }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod check;
+mod misbehaving;
 mod store;
 mod sync_folder;
+mod vault;
 mod workshop;
