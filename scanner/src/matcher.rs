@@ -104,7 +104,7 @@ pub struct Engine {
 pub struct Scratch {
     memories: Memories,
     gate: Option<gate::Memory>,
-    stream: Vec<u8>,
+    stream: Zeroizing<Vec<u8>>,
     /// One per depth of decoding.
     levels: Vec<Level>,
 }

@@ -61,8 +61,8 @@ pub fn best(parts: &[Part]) -> Option<&Part> {
 
 /// How often, roughly, strings of the part occur in ordinary text: the sum of their chances.
 pub fn commonness(part: &Part) -> f64 {
-    // Being able to search anchored at the string is worth about two bytes more of it.
-    let anchored = if part.before_max == Some(part.before_min) { 1.0 } else { 500.0 };
+    // A string at a fixed distance from the start costs one attempt; another one costs its tail and its head.
+    let anchored = if part.before_max == Some(part.before_min) { 1.0 } else { 8.0 };
     part.literals.iter().map(|literal| (-bits(literal)).exp2()).sum::<f64>() * anchored
 }
 
