@@ -110,7 +110,7 @@ fn common_faults(secret: &[u8], matched: &[u8]) -> Option<&'static str> {
         return Some("a placeholder");
     }
     let before = &matched[..memchr::memmem::rfind(matched, secret).unwrap_or(0)];
-    let hash = [&b"sha256"[..], b"sha512", b"sha384", b"sha1", b"md5", b"integrity", b"checksum"];
+    let hash = [&b"sha256"[..], b"sha512", b"sha384", b"sha1", b"md5", b"integrity", b"checksum", b"h1:"];
     if hash.iter().any(|word| memchr::memmem::find(before, word).is_some()) {
         return Some("a hash of public content");
     }

@@ -103,7 +103,9 @@ impl Site {
         };
         let odd_quote = quote == Some(b'\'')
             && (joint.ends_with(b"@'") || joint.starts_with(b"[]") || before.ends_with(b"@'"));
-        Self { kind: kind_of(name), operator, quoted, odd_quote }
+        // `--- PASS: TestName` and `"PASS"` are verdicts of tests.
+        let kind = if name == b"PASS" && operator == Operator::Colon { Kind::None } else { kind_of(name) };
+        Self { kind, operator, quoted, odd_quote }
     }
 }
 

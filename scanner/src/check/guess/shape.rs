@@ -4,7 +4,7 @@ use super::alphabet;
 use super::name::Operator;
 
 /// Letter pairs that make up four fifths of English and of identifiers; random letters hit one in five.
-const PAIRS: &str = "th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro ic \
+const PAIRS: &str = "oa au th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro ic \
 ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un lo wa ge ie wh ee \
 wi em ad ol rt po we na ul ni ts mo ow pa im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry mp fe bl ab gh ty op wo sa ay \
 ex ke ui uc av ds sp bu ck cl ap pp pt bo da gr ep ag ke ey ob ff ok oo rd rm rn rk sc sk ue va up ub um";
@@ -30,7 +30,7 @@ user username login confirm forgot reset new old current change show hide a an n
 this that can cannot was value1 error";
 
 /// Values that are no secret though they stand where one could.
-const WORDS: &str = "password passwd passphrase pass pwd secret token key apikey api_key api-key string str text none \
+const WORDS: &str = "asdf foo bar foobar baz password passwd passphrase pass pwd secret token key apikey api_key api-key string str text none \
 null nil true false required optional hidden bytes boolean bool int integer object number username \
 user login email input value default basic bearer digest oauth oauth2 jwt auth random empty test \
 testing unknown disabled enabled public private self this type name credentials credential \
@@ -98,7 +98,8 @@ fn wordiness(value: &[u8]) -> (usize, usize) {
             continue;
         }
         let common = run.windows(2).filter(|pair| is_common(pair[0], pair[1])).count();
-        if common * 20 >= (run.len() - 1) * 11 {
+        // Four letters are a word when all their pairs are common; longer runs may have a rare one.
+        if common + 1 == run.len() || (run.len() > 4 && common * 10 >= (run.len() - 1) * 6) {
             wordy += run.len();
         }
     }
@@ -187,13 +188,11 @@ fn is_code(value: &[u8]) -> bool {
         && value.iter().position(|&byte| byte == b'(').is_some_and(|at| {
             at > 0 && value[..at].iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.:->".contains(byte))
         });
-    let path = value.starts_with(b"/")
-        && value.iter().filter(|&&byte| byte == b'/').count() >= 2
-        && !value.ends_with(b"=")
-        || value.starts_with(b"./")
-        || value.starts_with(b"../")
-        || value.starts_with(b"~/")
-        || value.starts_with(b"C:\\");
+    // Base64 may begin with a slash too; a path reads like words.
+    let (wordy, letters) = wordiness(value);
+    let rooted = value.starts_with(b"/") && value.iter().filter(|&&byte| byte == b'/').count() >= 2;
+    let path = (rooted && wordy * 2 >= letters)
+        || [&b"./"[..], b"../", b"~/", b"C:\\"].iter().any(|start| value.starts_with(start));
     let url = memchr::memmem::find(value, b"://").is_some();
     let markup = value.starts_with(b"<") || value.starts_with(b"&") && value.ends_with(b";");
     // %s, %d, {0}, {name}: formats.
