@@ -211,7 +211,7 @@ pub(super) fn kind_of(name: &[u8]) -> Kind {
 /// A stretch of base64 or hex is no name: short words, digits between them.
 fn looks_encoded(name: &[u8], words: &[String]) -> bool {
     let digits = name.iter().filter(|byte| byte.is_ascii_digit()).count();
-    words.len() > 6 || (digits > 4 && words.len() > 3) || name.iter().any(|&byte| byte >= 0x80 && byte < 0xc2)
+    words.len() > 6 || (digits > 4 && words.len() > 3) || name.iter().any(|byte| (0x80..0xc2).contains(byte))
 }
 
 /// Words of a name: at `_`, `-`, `.` and before capitals.

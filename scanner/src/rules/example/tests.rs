@@ -1,4 +1,4 @@
-use super::*;
+use super::{TemplateError, make, make_text, seeded};
 
 fn made(template: &str) -> String {
     make(template, &mut seeded(7)).unwrap()
