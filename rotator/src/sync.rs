@@ -159,7 +159,7 @@ impl Round<'_> {
             }
         }
         if target.creation_policy == CreationPolicy::None {
-            return Ok(Outcome::Unchanged);
+            return self.label(object).await;
         }
         for _ in 0..CONFLICTS_MAX {
             match self.write(object, &values).await {
@@ -186,6 +186,11 @@ impl Round<'_> {
         match &before {
             Some(before) if wanted.same_as(before) => Ok(Outcome::Unchanged),
             Some(before) if before.is_immutable() && !wanted.keys_changed(before).is_empty() => {
+                // As the operator: the marks say what was intended, the data stay.
+                let marked = wanted.with_data_of(before);
+                if !marked.same_as(before) {
+                    self.target.write(&marked, Some(before), &manager).await?;
+                }
                 Err(secret::RenderError::Immutable.into())
             }
             Some(before) => {
@@ -195,6 +200,21 @@ impl Round<'_> {
             None => {
                 self.target.write(&wanted, None, &manager).await?;
                 Ok(Outcome::Created { keys: wanted.keys() })
+            }
+        }
+    }
+
+    /// With creation policy None somebody else fills the Secret; like the operator we label it and no more.
+    async fn label(&self, object: &Object<ExternalSecretSpec>) -> Result<Outcome, SyncError> {
+        let name = object.spec.target_name(object.name());
+        let Some(before) = self.target.read(object.namespace(), name).await? else {
+            return Ok(Outcome::Unchanged);
+        };
+        match before.labelled() {
+            None => Ok(Outcome::Unchanged),
+            Some(labelled) => {
+                self.target.write(&labelled, Some(&before), &mark::field_manager(object.name())).await?;
+                Ok(Outcome::Changed { keys: Vec::new() })
             }
         }
     }

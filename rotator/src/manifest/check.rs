@@ -31,6 +31,10 @@ pub fn check(manifests: &Manifests) -> Vec<Problem> {
     }
     for external_secret in &manifests.external_secrets {
         problems.extend(check_external_secret(external_secret));
+        if external_secret.spec.data.is_empty() && external_secret.spec.data_from.is_empty() {
+            let what = "nothing to read; add data or dataFrom";
+            problems.push(external_secret.problem("ExternalSecret", "spec", what));
+        }
         check_references(external_secret, manifests, &mut problems);
     }
     for object in &manifests.cluster_external_secrets {
@@ -160,9 +164,6 @@ pub fn check_external_secret(object: &Object<ExternalSecretSpec>) -> Vec<Problem
     let mut problems = Vec::new();
     let spec = &object.spec;
     let mut complain = |path: &str, what: &str| problems.push(object.problem("ExternalSecret", path, what));
-    if spec.data.is_empty() && spec.data_from.is_empty() {
-        complain("spec", "nothing to read; add data or dataFrom");
-    }
     for (index, entry) in spec.data.iter().enumerate() {
         let path = format!("spec.data[{index}].secretKey");
         if !is_secret_key(&entry.secret_key) {

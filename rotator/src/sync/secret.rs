@@ -91,6 +91,24 @@ impl SecretObject {
         self.0 == before.0
     }
 
+    /// The Secret with nothing but our label added; none if it is there already.
+    pub fn labelled(&self) -> Option<Self> {
+        if self.label(mark::MANAGED) == Some("true") {
+            return None;
+        }
+        let mut copy = self.duplicate();
+        let labels = copy.0.metadata.labels.get_or_insert_default();
+        labels.insert(mark::MANAGED.to_owned(), "true".to_owned());
+        Some(copy)
+    }
+
+    /// The same metadata over another's data and type: all that may be changed of an immutable Secret.
+    pub fn with_data_of(&self, other: &Self) -> Self {
+        let mut copy = other.duplicate();
+        copy.0.metadata = self.0.metadata.clone();
+        copy
+    }
+
     /// A copy for the API server, without the server's own record of fields: it keeps that itself.
     pub fn copy_without_record(&self) -> Self {
         let mut copy = self.duplicate();

@@ -207,7 +207,8 @@ pub fn check_null_bytes(policy: NullBytePolicy, value: &Secret, key: Option<&str
 /// When two keys become one.
 pub fn convert_keys(strategy: ConversionStrategy, values: Values) -> Result<Values, ValueError> {
     let mut converted = Values::new();
-    for (key, value) in values {
+    // A key without a name is dropped, as the operator does it.
+    for (key, value) in values.into_iter().filter(|(key, _)| !key.is_empty()) {
         let key = convert_key(strategy, &key);
         if converted.insert(key.clone(), value).is_some() {
             return Err(ValueError::Collision { key });

@@ -170,8 +170,15 @@ async fn authority(spec: &VaultSpec, context: &Context<'_>) -> Result<Option<Vec
 /// The first login that is given counts, in the operator's order.
 async fn resolve_auth(auth: &VaultAuth, context: &Context<'_>) -> Result<Auth, StoreError> {
     if let Some(reference) = &auth.token_secret_ref {
-        // Not trimmed: a token with a line end is refused by the operator too, and saying so beats guessing.
-        return Ok(Auth::Token(context.secret(reference, "token").await?));
+        let token = context.secret(reference, "token").await?;
+        // The operator cannot send it either; trimming would hide that the Secret is wrong.
+        if token.expose(|token| token.iter().any(u8::is_ascii_control)) {
+            let name = &reference.name;
+            return Err(
+                context.invalid(format!("the token in Secret {name} holds a line end; store it without"))
+            );
+        }
+        return Ok(Auth::Token(token));
     }
     if let Some(role) = &auth.app_role {
         let role_id = match &role.role_ref {

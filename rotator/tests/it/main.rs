@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod check;
+mod cluster;
 mod misbehaving;
+mod replay;
 mod store;
+mod sync_cluster;
 mod sync_folder;
 mod vault;
 mod workshop;

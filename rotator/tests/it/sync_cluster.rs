@@ -104,7 +104,7 @@ fn fifty_secrets_follow_vault_through_kubernetes_auth() {
 
     // A Secret that was edited by hand is put back, though its hour is not over.
     let path = format!("api/v1/namespaces/{namespace}/secrets/es-7");
-    let mut edited = made.clone();
+    let mut edited = made;
     edited["data"] = json!({ "password": "aGFuZA==", "mine": "eA==" });
     edited["metadata"].as_object_mut().expect("metadata").remove("resourceVersion");
     kube.api("PUT", &path, Some(edited));
