@@ -5,14 +5,18 @@
 //! and the Secret that it had stays as it was.
 
 pub mod due;
+mod find;
 pub mod gather;
 pub mod go_json;
 pub mod mark;
 pub mod objects;
 pub mod outcome;
+pub mod rewrite;
 pub mod secret;
 pub mod status;
 pub mod stores;
+pub mod template;
+pub mod templates;
 pub mod value;
 pub mod vault_store;
 
@@ -161,8 +165,9 @@ impl Round<'_> {
         if target.creation_policy == CreationPolicy::None {
             return self.label(object).await;
         }
+        let rendered = templates::render(object, &values, self.stores).await?;
         for _ in 0..CONFLICTS_MAX {
-            match self.write(object, &values).await {
+            match self.write(object, &values, &rendered).await {
                 Err(SyncError::Target(TargetError::Conflict)) => {}
                 result => return result,
             }
@@ -174,6 +179,7 @@ impl Round<'_> {
         &self,
         object: &Object<ExternalSecretSpec>,
         values: &value::Values,
+        rendered: &templates::Rendered,
     ) -> Result<Outcome, SyncError> {
         let name = object.spec.target_name(object.name());
         let before = self.target.read(object.namespace(), name).await?;
@@ -181,7 +187,7 @@ impl Round<'_> {
             return Ok(Outcome::TargetMissing);
         }
         let maker = Maker { uid: object.meta.uid.clone() };
-        let wanted = render(object, before.as_ref(), values, &maker)?;
+        let wanted = render(object, before.as_ref(), (values, rendered), &maker)?;
         let manager = mark::field_manager(object.name());
         match &before {
             Some(before) if wanted.same_as(before) => Ok(Outcome::Unchanged),

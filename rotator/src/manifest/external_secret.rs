@@ -479,6 +479,9 @@ pub struct TemplateFrom {
     /// A template that prints YAML: keys and values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub literal: Option<String>,
+    /// How the values that it makes are decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values_decoding_strategy: Option<DecodingStrategy>,
 }
 
 /// An object with templates.

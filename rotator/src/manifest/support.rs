@@ -27,15 +27,5 @@ pub fn store_gaps(_spec: &SecretStoreSpec) -> Vec<Gap> {
 pub fn external_secret_gaps(spec: &ExternalSecretSpec) -> Vec<Gap> {
     let mut gaps = Vec::new();
     gap(&mut gaps, spec.sync_windows.is_some(), "spec.syncWindows", "a sync window");
-    for (index, from) in spec.data_from.iter().enumerate() {
-        let path = format!("spec.dataFrom[{index}]");
-        gap(&mut gaps, from.find.is_some(), &format!("{path}.find"), "find");
-        gap(&mut gaps, !from.rewrite.is_empty(), &format!("{path}.rewrite"), "rewrite");
-    }
-    if let Some(template) = &spec.target.template {
-        let path = "spec.target.template";
-        gap(&mut gaps, !template.data.is_empty(), &format!("{path}.data"), "a template of data");
-        gap(&mut gaps, !template.template_from.is_empty(), &format!("{path}.templateFrom"), "templateFrom");
-    }
     gaps
 }

@@ -1,14 +1,19 @@
 //! Reads every value that an ExternalSecret asks for.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use shared::secret::Secret;
 
-use super::stores::{StoreError, Stores};
+use super::stores::{Store, StoreError, Stores};
 use super::value::{self, ValueError, Values};
+use super::{find, rewrite};
 use crate::manifest::external_secret::{
-    DataEntry, DataFrom, DeletionPolicy, ExternalSecretSpec, MetadataPolicy, RemoteRef, SourceRef, StoreRef,
+    ConversionStrategy, DataEntry, DataFrom, DecodingStrategy, DeletionPolicy, ExternalSecretSpec,
+    MetadataPolicy, NullBytePolicy, RemoteRef, Rewrite, SourceRef, StoreRef,
 };
 use crate::manifest::object::Object;
-use crate::provider::{Document, Key, ReadError};
+use crate::provider::{Document, Key, Metadata, ReadError};
 
 /// Why the values could not be read. The path says which entry of the manifest.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -128,23 +133,82 @@ async fn read_from(
     path: &str,
     stores: &Stores<'_>,
 ) -> Result<Values, GatherError> {
+    let store = store_of(object, from.source_ref.as_ref(), path)?;
+    if let Some(find) = &from.find {
+        // The operator looks at find first.
+        let path = format!("{path}.find");
+        let context = Asked { object, store, path: &path, stores };
+        let found = find::find(&context, find).await?;
+        let policies = (find.conversion_strategy, find.decoding_strategy, find.null_byte_policy);
+        return finish(found, &from.rewrite, policies).map_err(|error| context.misfit("*", error));
+    }
     let Some(remote) = &from.extract else {
-        let what = "only extract is supported yet".to_owned();
+        let what = "generators of values are not supported; put the value into the store".to_owned();
         return Err(GatherError::Manifest { path: path.to_owned(), what });
     };
-    let store = store_of(object, from.source_ref.as_ref(), path)?;
     let property = remote.property.as_deref().filter(|property| !property.is_empty());
     read(object, store, remote, &format!("{path}.extract"), stores, |document| {
         let found = value::extract(document, property)?;
-        let found = value::convert_keys(remote.conversion_strategy.unwrap_or_default(), found)?;
-        value::check_keys(&found)?;
-        let found = value::decode_all(remote.decoding_strategy.unwrap_or_default(), found)?;
-        for (key, found) in &found {
-            value::check_null_bytes(remote.null_byte_policy.unwrap_or_default(), found, Some(key))?;
-        }
-        Ok(found)
+        finish(
+            found,
+            &from.rewrite,
+            (remote.conversion_strategy, remote.decoding_strategy, remote.null_byte_policy),
+        )
     })
     .await
+}
+
+/// What is done with many values: renamed or made to fit, decoded, checked.
+fn finish(
+    found: Values,
+    steps: &[Rewrite],
+    (conversion, decoding, null_bytes): Policies,
+) -> Result<Values, ValueError> {
+    let found = if steps.is_empty() {
+        value::convert_keys(conversion.unwrap_or_default(), found)?
+    } else {
+        rewrite::rewrite(steps, found)?
+    };
+    value::check_keys(&found)?;
+    let found = value::decode_all(decoding.unwrap_or_default(), found)?;
+    for (key, found) in &found {
+        value::check_null_bytes(null_bytes.unwrap_or_default(), found, Some(key))?;
+    }
+    Ok(found)
+}
+
+type Policies = (Option<ConversionStrategy>, Option<DecodingStrategy>, Option<NullBytePolicy>);
+
+/// What is asked, of whom, for whom.
+pub(super) struct Asked<'a> {
+    object: &'a Object<ExternalSecretSpec>,
+    store: &'a StoreRef,
+    path: &'a str,
+    stores: &'a Stores<'a>,
+}
+
+impl Asked<'_> {
+    pub(super) async fn open(&self) -> Result<Arc<Store>, GatherError> {
+        let opened = self.stores.open(self.store, self.object.namespace()).await;
+        opened.map_err(|error| GatherError::Store { path: self.path.to_owned(), error })
+    }
+
+    pub(super) fn read_error(&self, error: ReadError) -> GatherError {
+        GatherError::Read { path: self.path.to_owned(), error: Box::new(error) }
+    }
+
+    pub(super) fn misfit(&self, key: &str, error: ValueError) -> GatherError {
+        GatherError::Value {
+            path: self.path.to_owned(),
+            store: self.store.name.clone(),
+            key: key.to_owned(),
+            error,
+        }
+    }
+
+    pub(super) fn wrong(&self, field: &str, what: &str) -> GatherError {
+        GatherError::Manifest { path: format!("{}.{field}", self.path), what: what.to_owned() }
+    }
 }
 
 /// Reads one document and hands it to `take`.
@@ -168,12 +232,32 @@ async fn read<T>(
         error,
     };
     if remote.metadata_policy == Some(MetadataPolicy::Fetch) {
-        let what = "metadataPolicy Fetch is not supported yet".to_owned();
-        return Err(GatherError::Manifest { path: path.to_owned(), what });
+        // A path without metadata is an error even where absent values are not.
+        let metadata = store.metadata(&remote.key).await.map_err(|error| match error {
+            ReadError::NotFound { .. } => GatherError::Manifest {
+                path: path.to_owned(),
+                what: format!("{}: {}: there is no metadata", store.name(), remote.key),
+            },
+            error => read_error(error),
+        })?;
+        let json =
+            metadata_json(&metadata).map_err(|_| misfit(ValueError::NotAnObject { what: "the metadata" }))?;
+        return take(&json).map_err(misfit);
     }
     let key = Key { path: remote.key.clone(), version: version(remote, path)? };
     let document = store.read(&key).await.map_err(read_error)?;
     expose(&document, take).map_err(misfit)
+}
+
+/// Metadata as the operator gives it: custom metadata and three fields of the server's own, all text.
+fn metadata_json(metadata: &Metadata) -> serde_json::Result<Vec<u8>> {
+    let mut map = BTreeMap::from([
+        ("created_time", metadata.created_time.clone()),
+        ("current_version", metadata.current_version.to_string()),
+        ("delete_version_after", metadata.delete_version_after.clone()),
+    ]);
+    map.extend(metadata.custom_metadata.iter().map(|(key, value)| (key.as_str(), value.clone())));
+    serde_json::to_vec(&map)
 }
 
 fn expose<T>(

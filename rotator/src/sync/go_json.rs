@@ -75,11 +75,21 @@ impl<'a> Json<'a> {
     /// When a string in it is no valid Unicode.
     pub fn marshal(&self, numbers: Numbers) -> Result<Zeroizing<Vec<u8>>, NotJson> {
         let mut out = Zeroizing::new(Vec::new());
-        self.write(numbers, &mut out)?;
+        self.write(numbers, Html::Escaped, &mut out)?;
         Ok(out)
     }
 
-    fn write(&self, numbers: Numbers, out: &mut Vec<u8>) -> Result<(), NotJson> {
+    /// The same without the escapes for HTML, as an encoder with `SetEscapeHTML(false)` writes it.
+    ///
+    /// # Errors
+    /// As [`Self::marshal`].
+    pub fn marshal_plain(&self, numbers: Numbers) -> Result<Zeroizing<Vec<u8>>, NotJson> {
+        let mut out = Zeroizing::new(Vec::new());
+        self.write(numbers, Html::Plain, &mut out)?;
+        Ok(out)
+    }
+
+    fn write(&self, numbers: Numbers, html: Html, out: &mut Vec<u8>) -> Result<(), NotJson> {
         match self {
             Self::Null => out.extend_from_slice(b"null"),
             Self::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
@@ -89,14 +99,14 @@ impl<'a> Json<'a> {
                     out.extend_from_slice(marshal_float(text.parse().map_err(|_| NotJson)?).as_bytes());
                 }
             },
-            Self::Text(text) => write_text(text, out),
+            Self::Text(text) => write_text(text, html, out),
             Self::List(items) => {
                 out.push(b'[');
                 for (index, item) in items.iter().enumerate() {
                     if index > 0 {
                         out.push(b',');
                     }
-                    Self::open(item)?.write(numbers, out)?;
+                    Self::open(item)?.write(numbers, html, out)?;
                 }
                 out.push(b']');
             }
@@ -106,9 +116,9 @@ impl<'a> Json<'a> {
                     if index > 0 {
                         out.push(b',');
                     }
-                    write_text(key, out);
+                    write_text(key, html, out);
                     out.push(b':');
-                    Self::open(value)?.write(numbers, out)?;
+                    Self::open(value)?.write(numbers, html, out)?;
                 }
                 out.push(b'}');
             }
@@ -117,8 +127,15 @@ impl<'a> Json<'a> {
     }
 }
 
+/// Whether `<`, `>` and `&` are escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Html {
+    Escaped,
+    Plain,
+}
+
 /// A string with Go's escapes.
-pub fn write_text(text: &str, out: &mut Vec<u8>) {
+fn write_text(text: &str, html: Html, out: &mut Vec<u8>) {
     out.push(b'"');
     for c in text.chars() {
         match c {
@@ -129,6 +146,7 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
             '\t' => out.extend_from_slice(b"\\t"),
             '\u{8}' => out.extend_from_slice(b"\\b"),
             '\u{c}' => out.extend_from_slice(b"\\f"),
+            '<' | '>' | '&' if html == Html::Plain => out.push(c as u8),
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
                 out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
             }

@@ -7,6 +7,7 @@ use shared::exit::Exit;
 
 use super::gather::GatherError;
 use super::secret::RenderError;
+use super::templates::TemplatesError;
 use crate::manifest::problem::Problem;
 use crate::runner::count;
 use crate::target::TargetError;
@@ -54,6 +55,9 @@ pub enum SyncError {
     /// Its values could not be read.
     #[error(transparent)]
     Gather(#[from] GatherError),
+    /// Its templates failed.
+    #[error(transparent)]
+    Templates(#[from] TemplatesError),
     /// Its Secret cannot be made as asked.
     #[error(transparent)]
     Render(#[from] RenderError),

@@ -10,6 +10,7 @@ use shared::secret::Secret;
 use zeroize::Zeroize;
 
 use super::mark;
+use super::templates::Rendered;
 use super::value::Values;
 use crate::manifest::check::REFUSED_TYPES;
 use crate::manifest::external_secret::{CreationPolicy, ExternalSecretSpec, MergePolicy};
@@ -189,7 +190,7 @@ pub struct Maker {
 pub fn render(
     object: &Object<ExternalSecretSpec>,
     existing: Option<&SecretObject>,
-    values: &Values,
+    (values, rendered): (&Values, &Rendered),
     maker: &Maker,
 ) -> Result<SecretObject, RenderError> {
     let target = &object.spec.target;
@@ -216,15 +217,12 @@ pub fn render(
     labels.retain(|key, _| !managed.labels.contains(key));
     let annotations = secret.0.metadata.annotations.get_or_insert_default();
     annotations.retain(|key, _| !managed.annotations.contains(key));
-    match &target.template {
-        None => {
-            labels.extend(object.meta.labels.iter().flatten().map(own));
-            annotations.extend(object.meta.annotations.iter().flatten().map(own));
-        }
-        Some(template) => {
-            labels.extend(template.metadata.labels.iter().map(own));
-            annotations.extend(template.metadata.annotations.iter().map(own));
-        }
+    if target.template.is_none() {
+        labels.extend(object.meta.labels.iter().flatten().map(own));
+        annotations.extend(object.meta.annotations.iter().flatten().map(own));
+    } else {
+        labels.extend(rendered.labels.iter().map(own));
+        annotations.extend(rendered.annotations.iter().map(own));
     }
     let template = target.template.as_ref();
     if let Some(kind) = template.and_then(|template| template.kind.as_ref()).filter(|kind| !kind.is_empty()) {
@@ -237,10 +235,8 @@ pub fn render(
         template.merge_policy == MergePolicy::Merge
             || (template.data.is_empty() && template.template_from.is_empty())
     });
-    if with_values {
-        for (key, value) in values {
-            data.insert(key.clone(), ByteString(value.expose(<[u8]>::to_vec)));
-        }
+    for (key, value) in values.iter().filter(|_| with_values).chain(&rendered.data) {
+        data.insert(key.clone(), ByteString(value.expose(<[u8]>::to_vec)));
     }
     secret.0.data = Some(data);
     finish(object, &mut secret);

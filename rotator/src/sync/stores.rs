@@ -15,7 +15,7 @@ use crate::manifest::external_secret::{StoreKind, StoreRef};
 use crate::manifest::object::{Origin, full_name};
 use crate::manifest::problem::Problem;
 use crate::manifest::store::{FileSpec, SecretStoreSpec, StoreCondition};
-use crate::provider::{Document, Key, Pass, Provider, ReadError};
+use crate::provider::{Document, Key, Metadata, Pass, Provider, ReadError};
 
 /// The controller that serves a store, where the store names one.
 pub const CONTROLLER: &str = "keyturn";
@@ -79,6 +79,22 @@ impl Store {
         self.pass.provider().name()
     }
 
+    /// Reads a path's metadata.
+    ///
+    /// # Errors
+    /// As the provider's.
+    pub async fn metadata(&self, path: &str) -> Result<Metadata, ReadError> {
+        self.pass.provider().metadata(path).await
+    }
+
+    /// The names directly below a folder.
+    ///
+    /// # Errors
+    /// As the provider's.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, ReadError> {
+        self.pass.provider().list(prefix).await
+    }
+
     /// Reads a document, each once in a round.
     ///
     /// A store that does not answer, is sealed or refuses the login (after the client's own repetitions) is not
@@ -117,6 +133,11 @@ impl<'a> Stores<'a> {
     /// Nothing is opened yet.
     pub fn new(manifests: &'a Manifests, objects: Objects<'a>) -> Self {
         Self { manifests, objects, opened: Mutex::default() }
+    }
+
+    /// Where referred objects are looked up.
+    pub fn objects(&self) -> &Objects<'a> {
+        &self.objects
     }
 
     /// Opens a store for a namespace, or gives the one that is open.

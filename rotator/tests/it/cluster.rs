@@ -1,6 +1,7 @@
 //! A cluster with our definitions, and its objects.
 
-use std::sync::OnceLock;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use kube::CustomResourceExt;
@@ -9,31 +10,32 @@ use rotator::manifest::store::{ClusterSecretStore, SecretStore};
 use serde_json::{Value, json};
 use shared::testkit::Kube;
 
-/// Installs our own definitions in the shared cluster, once.
+/// Installs our own definitions in a cluster, once.
 pub fn install_definitions(kube: &Kube) {
-    static DONE: OnceLock<()> = OnceLock::new();
-    DONE.get_or_init(|| {
-        let crds = [
-            SecretStore::crd(),
-            ClusterSecretStore::crd(),
-            ExternalSecret::crd(),
-            ClusterExternalSecret::crd(),
-        ];
-        for crd in crds {
-            let name = crd.metadata.name.clone().expect("a name");
-            let path = format!("apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
-            kube.apply(&path, serde_json::to_value(crd).expect("JSON"));
-            let established = || {
-                let conditions = kube.api("GET", &path, None).1["status"]["conditions"].clone();
-                let conditions = conditions.as_array().cloned().unwrap_or_default();
-                conditions.iter().any(|c| c["type"] == "Established" && c["status"] == "True")
-            };
-            wait_until(&format!("{name} is established"), established);
-            let plural = name.split('.').next().expect("a plural");
-            let served = || kube.api("GET", &format!("apis/external-secrets.io/v1/{plural}"), None).0 == 200;
-            wait_until(&format!("{name} is served"), served);
-        }
-    });
+    static DONE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut done = DONE.lock().expect("no test failed while it installed");
+    if done.insert(kube.url().to_owned()) {
+        install(kube);
+    }
+}
+
+fn install(kube: &Kube) {
+    let crds =
+        [SecretStore::crd(), ClusterSecretStore::crd(), ExternalSecret::crd(), ClusterExternalSecret::crd()];
+    for crd in crds {
+        let name = crd.metadata.name.clone().expect("a name");
+        let path = format!("apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
+        kube.apply(&path, serde_json::to_value(crd).expect("JSON"));
+        let established = || {
+            let conditions = kube.api("GET", &path, None).1["status"]["conditions"].clone();
+            let conditions = conditions.as_array().cloned().unwrap_or_default();
+            conditions.iter().any(|c| c["type"] == "Established" && c["status"] == "True")
+        };
+        wait_until(&format!("{name} is established"), established);
+        let plural = name.split('.').next().expect("a plural");
+        let served = || kube.api("GET", &format!("apis/external-secrets.io/v1/{plural}"), None).0 == 200;
+        wait_until(&format!("{name} is served"), served);
+    }
 }
 
 /// Waits half a minute for what should come at once.

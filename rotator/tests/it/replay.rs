@@ -84,7 +84,8 @@ fn recorded_behaviour_is_reproduced() {
         for case in &with_step {
             let expected = &case.json["steps"][step]["expect"];
             let is_pending = pending::PENDING.iter().any(|(name, _)| *name == case.name);
-            if let Err(what) = in_time(is_pending, || compare(&kube, case, expected, &format!("step {step}"))) {
+            if let Err(what) = in_time(is_pending, || compare(&kube, case, expected, &format!("step {step}")))
+            {
                 differences.entry(case.name.clone()).or_insert(what);
             }
         }
