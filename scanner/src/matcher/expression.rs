@@ -88,6 +88,8 @@ fn backwards(hir: &Hir) -> Option<DFA> {
     let config = DFA::config()
         .match_kind(MatchKind::All)
         .cache_capacity(AUTOMATON_BYTES_MAX)
+        // A head with large counts needs more to work at all, and dies after a byte or two all the same.
+        .skip_cache_capacity_check(true)
         .minimum_cache_clear_count(Some(8));
     DFA::builder().configure(config).build_from_nfa(program).ok()
 }
