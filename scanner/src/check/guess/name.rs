@@ -104,7 +104,8 @@ impl Site {
         let odd_quote = quote == Some(b'\'')
             && (joint.ends_with(b"@'") || joint.starts_with(b"[]") || before.ends_with(b"@'"));
         // `--- PASS: TestName` and `"PASS"` are verdicts of tests.
-        let kind = if name == b"PASS" && operator == Operator::Colon { Kind::None } else { kind_of(name) };
+        let verdict = name == b"PASS" && matches!(operator, Operator::Colon | Operator::Comma);
+        let kind = if verdict { Kind::None } else { kind_of(name) };
         Self { kind, operator, quoted, odd_quote }
     }
 }

@@ -280,8 +280,10 @@ pub(super) fn is_bare_password(value: &[u8], operator: Operator) -> bool {
     if symbols > 0 {
         return (digits > 0 && !value.contains(&b'=') && !value.contains(&b'&')) || symbols > 3;
     }
+    let (wordy, all) = wordiness(value);
     is_random(value)
         || (digits >= 2
+            && wordy * 2 < all
             && letters >= 3
             && switches(value) >= 3
             && !value.iter().any(|byte| b"./:,_-".contains(byte)))
