@@ -29,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Bring every Secret that is due up to date, once
     Sync(SyncArgs),
+    /// Rotate what is due, and go on with what rests
+    Rotate(RotateArgs),
     /// Check manifests without asking any server
     Check(CheckArgs),
     /// Work on the encrypted local store by hand
@@ -80,4 +82,33 @@ pub struct SourceArgs {
     /// Read manifests from the API server (kubeconfig, or the pod's service account)
     #[arg(long)]
     pub cluster: bool,
+}
+
+/// What `rotate` takes.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// Rotations by name or namespace/name; all, if none is named
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// A file or folder of manifests
+    #[arg(long, value_name = "PATH")]
+    pub config: PathBuf,
+    /// Where the Secrets of consumers go: `dir:PATH` (one manifest a file, mode 0600)
+    #[arg(long, value_name = "TARGET")]
+    pub target: TargetName,
+    /// Start a run now, due or not
+    #[arg(long, conflicts_with = "resume")]
+    pub now: bool,
+    /// Only go on with runs that rest; start none
+    #[arg(long)]
+    pub resume: bool,
+    /// The key that names secrets: 64 hexadecimal digits, mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub fingerprint_key: PathBuf,
+    /// The Ed25519 key that signs receipts: PKCS#8 PEM, mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub receipt_key: PathBuf,
+    /// The folder of receipts
+    #[arg(long, value_name = "DIR")]
+    pub receipts: PathBuf,
 }

@@ -5,12 +5,14 @@
 //! [`sync`] fills it. A [`rotation`] turns one credential and proves the old one dead. The [`runner`] joins them for
 //! each command of the [`cli`]; [`store_command`] works on the local store by hand.
 
+pub mod backend;
 pub mod cli;
 pub mod file_store;
 pub mod json_text;
 pub mod manifest;
 pub mod process;
 pub mod provider;
+pub mod rotate_command;
 pub mod rotation;
 pub mod runner;
 pub mod store_command;

@@ -35,6 +35,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let mut out = std::io::stdout().lock();
     match &cli.command {
         Command::Sync(args) => runner::sync(args, cli.verbose > 0, &mut out),
+        Command::Rotate(args) => runner::rotate(args, &mut out),
         Command::Check(args) => runner::check(args, &mut out),
         Command::Store(args) => runner::store(args),
         Command::Crds => runner::crds(&mut out),

@@ -14,6 +14,7 @@ pub mod load;
 pub mod node;
 pub mod object;
 pub mod problem;
+pub mod rotation;
 pub mod status;
 pub mod store;
 pub mod support;
@@ -21,6 +22,7 @@ pub mod support;
 use self::core::{ConfigValues, SecretValues};
 use self::external_secret::{ClusterExternalSecretSpec, ExternalSecretSpec};
 use self::object::Object;
+use self::rotation::{ClusterRotationTargetSpec, RotationSpec};
 use self::store::{ClusterSecretStoreSpec, SecretStoreSpec};
 
 /// Everything that was read.
@@ -34,6 +36,10 @@ pub struct Manifests {
     pub external_secrets: Vec<Object<ExternalSecretSpec>>,
     /// The same for many namespaces.
     pub cluster_external_secrets: Vec<Object<ClusterExternalSecretSpec>>,
+    /// Whose credentials may be rotated, and through what.
+    pub rotation_targets: Vec<Object<ClusterRotationTargetSpec>>,
+    /// What is rotated when.
+    pub rotations: Vec<Object<RotationSpec>>,
     /// Secrets that stores refer to.
     pub secrets: Vec<Object<SecretValues>>,
     /// ConfigMaps that stores and templates refer to.

@@ -11,12 +11,19 @@
 
 pub mod apply;
 pub mod context;
+pub mod discovered;
 pub mod drive;
 pub mod generate;
+pub mod issue;
 pub mod plan;
 pub mod planted;
+pub mod production;
+pub mod resolve;
+pub mod schedule;
 pub mod spec;
 pub mod step;
+pub mod stored;
+pub mod system;
 
 #[cfg(test)]
 pub mod simulation;

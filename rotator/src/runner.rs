@@ -9,8 +9,9 @@ use anyhow::Context as _;
 use kube::CustomResourceExt;
 use shared::clock::SystemClock;
 use shared::exit::Exit;
+use shared::journal::Trigger;
 
-use crate::cli::{CheckArgs, SyncArgs};
+use crate::cli::{CheckArgs, RotateArgs, SyncArgs};
 use crate::manifest::check::check as check_manifests;
 use crate::manifest::cluster::{ClusterReadError, read as read_cluster};
 use crate::manifest::external_secret::{ClusterExternalSecret, ExternalSecret, ExternalSecretSpec};
@@ -18,6 +19,8 @@ use crate::manifest::load::load;
 use crate::manifest::object::Object;
 use crate::manifest::problem::Problem;
 use crate::manifest::store::{ClusterSecretStore, SecretStore};
+use crate::rotate_command::{self, Occasion};
+use crate::rotation::production::Keys;
 use crate::store_command::{self, StoreArgs, Streams};
 use crate::sync::objects::Objects;
 use crate::sync::outcome::Summary;
@@ -162,6 +165,41 @@ async fn find_live(client: &kube::Client, object: Object<ExternalSecretSpec>) ->
         wanted.status = Some(live.status.unwrap_or_default());
     }
     wanted
+}
+
+/// `rotator rotate`: as far as it goes now.
+///
+/// # Errors
+/// When the configuration cannot be used or output cannot be written.
+pub fn rotate(args: &RotateArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let TargetName::Folder(folder) = &args.target else {
+        anyhow::bail!("rotating for consumers in a cluster is not supported yet; write --target dir:PATH");
+    };
+    let (manifests, mut problems) = load(&args.config);
+    problems.extend(check_manifests(&manifests));
+    if !problems.is_empty() {
+        print_problems(problems)?;
+        return Ok(Exit::Usage);
+    }
+    let target = Target::Folder(Folder::open(folder)?);
+    let keys = Keys {
+        fingerprint_key: args.fingerprint_key.clone(),
+        receipt_key: args.receipt_key.clone(),
+        receipts: args.receipts.clone(),
+    };
+    let actor = || std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+    let occasion = match (args.now, args.resume) {
+        (true, _) => Occasion::Now(Trigger::Manual { actor: actor() }),
+        (false, true) => Occasion::None,
+        (false, false) => Occasion::Due,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let standings =
+        runtime.block_on(rotate_command::rotate(&manifests, &args.names, &occasion, &target, &keys));
+    runtime.shutdown_background();
+    let standings = standings?;
+    rotate_command::write(&standings, out)?;
+    Ok(rotate_command::exit(&standings))
 }
 
 /// A client for the cluster of the kubeconfig, or for the one that this pod runs in.

@@ -40,6 +40,10 @@ pub struct Record {
     pub started_at: Timestamp,
     /// Why this run began.
     pub trigger: Trigger,
+    /// When each phase of this run was reached.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<PhaseName, String>")]
+    pub reached: BTreeMap<PhaseName, Timestamp>,
     /// The credential that was published before this run; absent in the first run of a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<Current>,

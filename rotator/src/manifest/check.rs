@@ -16,6 +16,7 @@ use super::object::Object;
 use super::problem::Problem;
 use super::store::{FileSpec, SecretKeyRef, SecretStoreSpec, VaultSpec};
 use super::support;
+use crate::rotation::resolve::resolve;
 
 /// The longest key of a Secret.
 const KEY_LENGTH_MAX: usize = 253;
@@ -46,6 +47,11 @@ pub fn check(manifests: &Manifests) -> Vec<Problem> {
     check_twice("ClusterSecretStore", &manifests.cluster_stores, &mut problems);
     check_twice("ExternalSecret", &manifests.external_secrets, &mut problems);
     check_twice("Secret", &manifests.secrets, &mut problems);
+    check_twice("ClusterRotationTarget", &manifests.rotation_targets, &mut problems);
+    check_twice("Rotation", &manifests.rotations, &mut problems);
+    for rotation in &manifests.rotations {
+        problems.extend(resolve(rotation, manifests).err().unwrap_or_default());
+    }
     check_targets(manifests, &mut problems);
     problems
 }

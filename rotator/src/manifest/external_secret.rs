@@ -85,6 +85,14 @@ impl StoreKind {
             Self::ClusterSecretStore => "ClusterSecretStore",
         }
     }
+
+    /// Whether a store of this kind is the same one in every namespace.
+    pub fn serves_cluster(self) -> bool {
+        match self {
+            Self::SecretStore => false,
+            Self::ClusterSecretStore => true,
+        }
+    }
 }
 
 /// When values are read again.

@@ -168,6 +168,12 @@ fn add(origin: Origin, manifests: &mut Manifests, problems: &mut Vec<Problem>) {
         ("external-secrets.io/v1", "ClusterExternalSecret") => {
             keep(object(origin, kind, false, "spec"), &mut manifests.cluster_external_secrets, problems);
         }
+        ("keyturn.dev/v1alpha1", "ClusterRotationTarget") => {
+            keep(object(origin, kind, false, "spec"), &mut manifests.rotation_targets, problems);
+        }
+        ("keyturn.dev/v1alpha1", "Rotation") => {
+            keep(object(origin, kind, true, "spec"), &mut manifests.rotations, problems);
+        }
         ("v1", "Secret") => keep(object(origin, kind, true, ""), &mut manifests.secrets, problems),
         ("v1", "ConfigMap") => keep(object(origin, kind, true, ""), &mut manifests.config_maps, problems),
         ("v1", "Namespace") => match metadata(&tree, kind, false, &origin) {

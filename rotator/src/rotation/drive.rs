@@ -1,7 +1,7 @@
 //! Takes the journal's lease, and goes step by step until there is nothing to do now.
 
 use jiff::Timestamp;
-use shared::journal::{Current, JOURNAL_VERSION, Phase, Plaintext, Record, Trigger};
+use shared::journal::{Current, JOURNAL_VERSION, Phase, PhaseName, Plaintext, Record, Trigger};
 
 use crate::rotation::apply::{StepError, apply};
 use crate::rotation::context::{
@@ -184,6 +184,7 @@ async fn begin<W: World>(
         deadline: now,
         started_at: now,
         trigger,
+        reached: std::collections::BTreeMap::from([(PhaseName::Planned, now)]),
         current,
         endpoints: std::collections::BTreeMap::new(),
         spread: std::collections::BTreeMap::new(),
@@ -306,6 +307,7 @@ async fn one<W: World>(
         }
         Some(Err(StepError::LeaseEnds)) => Ok(Go::On),
         Some(Err(StepError::NoAnswer(lost))) => {
+            tracing::warn!(rotation = %spec.name, ?step, what = %lost.what, class = %lost.class, "no answer");
             note_failure(record, &lost.class, now);
             Ok(Go::Rest(retry_at, Some(lost.class)))
         }

@@ -224,6 +224,7 @@ pub fn commit(record: &mut Record, change: Change, spec: &Spec, now: Timestamp) 
             return Err(illegal);
         }
     };
+    record.reached.entry(record.phase.name()).or_insert(now);
     Ok(())
 }
 

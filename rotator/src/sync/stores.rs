@@ -74,6 +74,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// The store itself, for what outlives a round.
+    pub fn provider(&self) -> &Provider {
+        self.pass.provider()
+    }
+
     /// Its name in messages.
     pub fn name(&self) -> &str {
         self.pass.provider().name()

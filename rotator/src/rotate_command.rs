@@ -1,0 +1,220 @@
+//! `rotator rotate`: starts what is due, goes on with what rests, and says where each Rotation stands.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::StreamExt as _;
+use futures::stream;
+use jiff::Timestamp;
+use shared::exit::Exit;
+use shared::journal::{Record, Trigger};
+
+use crate::manifest::Manifests;
+use crate::manifest::object::Object;
+use crate::manifest::rotation::RotationSpec;
+use crate::rotation::context::{Clock as _, Journal as _, LoadError};
+use crate::rotation::drive::{End, Wish, drive};
+use crate::rotation::production::{Keys, Ready, ready};
+use crate::rotation::resolve::resolve;
+use crate::sync::objects::Objects;
+use crate::sync::stores::Stores;
+use crate::target::Target;
+
+/// How many Rotations are driven at once.
+const CONCURRENCY: usize = 16;
+/// How long a drive is waited for that only has to wait: consumers that restart, a grace of seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What starts a run.
+#[derive(Clone, Debug)]
+pub enum Occasion {
+    /// Those whose time has come.
+    Due,
+    /// None; those under way go on.
+    None,
+    /// All that are named, for this reason.
+    Now(Trigger),
+}
+
+/// Where one Rotation stands after a drive.
+#[derive(Debug)]
+pub struct Standing {
+    /// `namespace/name`.
+    pub name: String,
+    /// How it ended, or why it was not driven.
+    pub end: Result<End, String>,
+    /// The journal afterwards, where there is one.
+    pub record: Option<Record>,
+}
+
+/// Drives the Rotations of these names (all, if none is named).
+///
+/// # Errors
+/// When a name is none of a Rotation.
+pub async fn rotate(
+    manifests: &Manifests,
+    names: &[String],
+    occasion: &Occasion,
+    target: &Target,
+    keys: &Keys,
+) -> anyhow::Result<Vec<Standing>> {
+    let selected = select(manifests, names)?;
+    let stores = Stores::new(manifests, Objects::new(manifests, None));
+    let mut standings: Vec<(usize, Standing)> = stream::iter(selected.into_iter().enumerate())
+        .map(|(index, object)| {
+            let stores = &stores;
+            async move { (index, one(object, manifests, stores, occasion, target, keys).await) }
+        })
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    stores.close().await;
+    standings.sort_by_key(|(index, _)| *index);
+    Ok(standings.into_iter().map(|(_, standing)| standing).collect())
+}
+
+/// The Rotations of these names: `name` where only one has it, else `namespace/name`.
+fn select<'m>(manifests: &'m Manifests, names: &[String]) -> anyhow::Result<Vec<&'m Object<RotationSpec>>> {
+    if names.is_empty() {
+        return Ok(manifests.rotations.iter().collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            let mut found = manifests
+                .rotations
+                .iter()
+                .filter(|object| object.name() == name || object.full_name() == *name);
+            match (found.next(), found.next()) {
+                (Some(object), None) => Ok(object),
+                (Some(_), Some(_)) => {
+                    anyhow::bail!("{name}: more than one Rotation has this name; write namespace/name")
+                }
+                (None, _) => anyhow::bail!("{name}: there is no such Rotation; `rotator status` lists them"),
+            }
+        })
+        .collect()
+}
+
+async fn one(
+    object: &Object<RotationSpec>,
+    manifests: &Manifests,
+    stores: &Stores<'_>,
+    occasion: &Occasion,
+    target: &Target,
+    keys: &Keys,
+) -> Standing {
+    let name = object.full_name();
+    match open(object, manifests, stores, target, keys).await {
+        Ok(ready) => {
+            let end = patiently(&ready, object, occasion).await;
+            let record = ready.context.journal.load().await.ok().flatten().map(|(_, record)| record);
+            Standing { name, end, record }
+        }
+        Err(why) => Standing { name, end: Err(why), record: None },
+    }
+}
+
+async fn open<'a>(
+    object: &Object<RotationSpec>,
+    manifests: &'a Manifests,
+    stores: &Stores<'_>,
+    target: &'a Target,
+    keys: &Keys,
+) -> Result<Ready<'a>, String> {
+    let resolved = resolve(object, manifests)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    let pass = stores
+        .open(&object.spec.publish.store_ref, object.namespace())
+        .await
+        .map_err(|error| error.to_string())?;
+    ready(object, resolved, pass.provider().clone(), manifests, target, keys)
+        .map_err(|error| error.to_string())
+}
+
+/// Drives until the end, or until what is left takes longer than anybody waits for.
+async fn patiently(
+    ready: &Ready<'_>,
+    object: &Object<RotationSpec>,
+    occasion: &Occasion,
+) -> Result<End, String> {
+    let Ready { context, spec, schedule } = ready;
+    let started = context.clock.now();
+    let mut wish = match occasion {
+        Occasion::Now(trigger) => Wish::Start(trigger.clone()),
+        Occasion::None => Wish::Resume,
+        Occasion::Due if object.spec.suspend => Wish::Resume,
+        Occasion::Due => match context.journal.load().await {
+            Ok(record) => {
+                // What never ran is due: its age is not known, and may be any.
+                let last = record.map_or(Timestamp::MIN, |(_, record)| record.started_at);
+                let due = last == Timestamp::MIN || schedule.is_due(last, started);
+                if due { Wish::Start(Trigger::Schedule) } else { Wish::Resume }
+            }
+            Err(LoadError::NoAnswer(lost)) => return Err(lost.to_string()),
+            Err(LoadError::Unusable(error)) => return Err(error.to_string()),
+        },
+    };
+    loop {
+        let end = drive(context, spec, wish).await;
+        let now = context.clock.now();
+        match end {
+            End::Until { at, .. }
+                if Duration::try_from(at.duration_since(started)).unwrap_or_default() < PATIENCE =>
+            {
+                tokio::time::sleep(Duration::try_from(at.duration_since(now)).unwrap_or_default()).await;
+                wish = Wish::Resume;
+            }
+            end => return Ok(end),
+        }
+    }
+}
+
+/// The exit code of all: the worst of them.
+pub fn exit(standings: &[Standing]) -> Exit {
+    standings
+        .iter()
+        .map(|standing| match &standing.end {
+            Ok(End::Proven { .. } | End::Nothing | End::Until { class: None, .. } | End::Held { .. }) => {
+                Exit::Done
+            }
+            Ok(End::Until { class: Some(_), .. }) | Err(_) => Exit::Blocked,
+            Ok(End::NeedsPerson { .. }) => Exit::Incomplete,
+        })
+        // For the rotator, unlike the scanner, a person who is needed outweighs what is merely not done yet.
+        .max_by_key(|exit| match exit {
+            Exit::Done => 0,
+            Exit::Blocked => 1,
+            Exit::Incomplete => 2,
+            Exit::Usage => 3,
+            Exit::Interrupted => 4,
+        })
+        .unwrap_or(Exit::Done)
+}
+
+/// A line for each Rotation.
+///
+/// # Errors
+/// When the stream cannot be written.
+pub fn write(standings: &[Standing], out: &mut dyn Write) -> anyhow::Result<()> {
+    for standing in standings {
+        let phase = standing.record.as_ref().map(|record| record.phase.name().to_string());
+        let phase = phase.as_deref().unwrap_or("never ran");
+        let line = match &standing.end {
+            Ok(End::Proven { revision }) => format!("proven     run {revision}: the old secret is dead"),
+            Ok(End::Nothing) => "idle       nothing is due and nothing is under way".to_owned(),
+            Ok(End::Until { at, class: None }) => format!("{phase:<10} goes on at {at:.0}"),
+            Ok(End::Until { at, class: Some(class) }) => {
+                format!("{phase:<10} {class}; tried again after {at:.0}; the old secret works")
+            }
+            Ok(End::Held { until }) => format!("{phase:<10} another rotator works on it until {until:.0}"),
+            Ok(End::NeedsPerson { why, next }) => {
+                format!("{phase:<10} NEEDS A PERSON: {why}; next: {next}")
+            }
+            Err(why) => format!("FAILED     {why}"),
+        };
+        writeln!(out, "{}: {line}", standing.name).context("cannot write to standard output")?;
+    }
+    Ok(())
+}

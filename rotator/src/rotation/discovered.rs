@@ -1,0 +1,106 @@
+//! Consumers that the sync knows: every Secret that is made from the published path.
+
+use shared::clock::SystemClock;
+
+use crate::manifest::Manifests;
+use crate::manifest::external_secret::{ExternalSecretSpec, StoreRef};
+use crate::manifest::object::Object;
+use crate::manifest::rotation::RotationSpec;
+use crate::rotation::context::{Consumer, ConsumerState, Consumers, NoAnswer};
+use crate::sync::objects::Objects;
+use crate::sync::outcome::Outcome;
+use crate::sync::stores::Stores;
+use crate::sync::{Round, Wanted};
+use crate::target::Target;
+
+/// How many Secrets are brought up to date at once.
+const CONCURRENCY: usize = 8;
+
+/// The Secrets that are made from one published path.
+pub struct Discovered<'a> {
+    manifests: &'a Manifests,
+    target: &'a Target,
+    users: Vec<Object<ExternalSecretSpec>>,
+}
+
+impl<'a> Discovered<'a> {
+    /// Finds them among the manifests; none, where the Rotation does not want them looked for.
+    pub fn new(rotation: &Object<RotationSpec>, manifests: &'a Manifests, target: &'a Target) -> Self {
+        let users = if rotation.spec.consumers.discover {
+            manifests.external_secrets.iter().filter(|object| uses(object, rotation)).cloned().collect()
+        } else {
+            Vec::new()
+        };
+        Self { manifests, target, users }
+    }
+
+    /// Their names, `namespace/name` of the Secret.
+    pub fn names(&self) -> Vec<String> {
+        self.users.iter().map(secret_name).collect()
+    }
+}
+
+fn secret_name(object: &Object<ExternalSecretSpec>) -> String {
+    format!("{}/{}", object.namespace(), object.spec.target_name(object.name()))
+}
+
+/// Whether any value of the ExternalSecret comes from the path that the Rotation publishes.
+fn uses(object: &Object<ExternalSecretSpec>, rotation: &Object<RotationSpec>) -> bool {
+    let publish = &rotation.spec.publish;
+    // A store of a namespace is another store in another namespace, even under the same name.
+    let same_store = |reference: &StoreRef| {
+        reference.name == publish.store_ref.name
+            && reference.kind == publish.store_ref.kind
+            && (reference.kind.serves_cluster() || object.namespace() == rotation.namespace())
+    };
+    let default = object.spec.secret_store_ref.as_ref();
+    let store_of = |source: Option<&StoreRef>| source.or(default).is_some_and(same_store);
+    let entries = object.spec.data.iter().any(|entry| {
+        entry.remote_ref.key == publish.key
+            && store_of(entry.source_ref.as_ref().and_then(|source| source.store_ref.as_ref()))
+    });
+    let extracts = object.spec.data_from.iter().any(|from| {
+        from.extract.as_ref().is_some_and(|extract| extract.key == publish.key)
+            && store_of(from.source_ref.as_ref().and_then(|source| source.store_ref.as_ref()))
+    });
+    entries || extracts
+}
+
+impl Consumers for Discovered<'_> {
+    /// Syncs each Secret; it has moved when it holds what the path holds now, which is the version asked for or a
+    /// later one.
+    async fn observe(&self, _version: u64) -> Result<Vec<Consumer>, NoAnswer> {
+        if self.users.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A round remembers what it has read; each look at the consumers reads anew.
+        let stores = Stores::new(self.manifests, Objects::new(self.manifests, None));
+        let clock = SystemClock::new();
+        let round = Round {
+            stores: &stores,
+            target: self.target,
+            reports_to: None,
+            clock: &clock,
+            concurrency: CONCURRENCY,
+            everything: true,
+        };
+        let wanted: Vec<Wanted> = self.users.iter().cloned().map(Wanted::of_file).collect();
+        let reports = round.run(&wanted).await;
+        stores.close().await;
+        Ok(reports
+            .into_iter()
+            .map(|report| {
+                let state = match &report.result {
+                    Ok(Outcome::Created { .. } | Outcome::Changed { .. } | Outcome::Unchanged) => {
+                        ConsumerState::Moved
+                    }
+                    Ok(_) | Err(_) => ConsumerState::Moving,
+                };
+                if let Err(error) = &report.result {
+                    tracing::warn!(secret = %report.secret, %error, "not brought up to date");
+                }
+                Consumer { name: report.secret, state }
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,122 @@
+//! The world outside: a store, a target, consumers and receipts as the manifests name them.
+
+use std::path::{Path, PathBuf};
+
+use shared::fingerprint::FingerprintKey;
+use shared::receipt::RotationRef;
+use shared::signing::PrivateKey;
+
+use crate::backend::htpasswd::Htpasswd;
+use crate::manifest::Manifests;
+use crate::manifest::object::Object;
+use crate::manifest::rotation::RotationSpec;
+use crate::provider::Provider;
+use crate::rotation::context::{Context, World};
+use crate::rotation::discovered::Discovered;
+use crate::rotation::issue::ReceiptBook;
+use crate::rotation::resolve::Resolved;
+use crate::rotation::schedule::Schedule;
+use crate::rotation::spec::Spec;
+use crate::rotation::stored::{StoredJournal, StoredPublication};
+use crate::rotation::system::{SystemClock, SystemMaker};
+use crate::target::Target;
+
+/// The parts that run against real servers and files.
+pub struct Production<'a>(std::marker::PhantomData<&'a ()>);
+
+impl<'a> World for Production<'a> {
+    type Journal = StoredJournal;
+    type Publication = StoredPublication;
+    type Backend = Htpasswd;
+    type Consumers = Discovered<'a>;
+    type Clock = SystemClock;
+    type Maker = SystemMaker;
+    type Receipts = ReceiptBook;
+}
+
+/// Key files and the folder of receipts.
+pub struct Keys {
+    /// Names secrets.
+    pub fingerprint_key: PathBuf,
+    /// Signs receipts.
+    pub receipt_key: PathBuf,
+    /// Keeps receipts.
+    pub receipts: PathBuf,
+}
+
+/// Why a Rotation cannot be driven.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The fingerprint key.
+    #[error(transparent)]
+    Fingerprint(#[from] shared::fingerprint::KeyError),
+    /// The receipt key.
+    #[error(transparent)]
+    Receipt(#[from] shared::signing::KeyFileError),
+}
+
+/// One Rotation, ready to be driven.
+pub struct Ready<'a> {
+    /// The parts.
+    pub context: Context<Production<'a>>,
+    /// What the machine is to do.
+    pub spec: Spec,
+    /// When it is due.
+    pub schedule: Schedule,
+}
+
+/// Puts the parts of one Rotation together.
+///
+/// # Errors
+/// When a key cannot be read.
+pub fn ready<'a>(
+    object: &Object<RotationSpec>,
+    resolved: Resolved,
+    provider: Provider,
+    manifests: &'a Manifests,
+    target: &'a Target,
+    keys: &Keys,
+) -> Result<Ready<'a>, OpenError> {
+    let Resolved { spec, schedule, backend } = resolved;
+    let publish = &object.spec.publish;
+    let fingerprint_key = FingerprintKey::read(&keys.fingerprint_key)?;
+    let receipts = ReceiptBook {
+        provider: provider.clone(),
+        folder: keys.receipts.clone(),
+        key: PrivateKey::read(&keys.receipt_key)?,
+        key_id: fingerprint_key.key_id(),
+        rotation: RotationRef {
+            namespace: object.namespace().to_owned(),
+            name: object.name().to_owned(),
+            uid: spec.uid.clone(),
+        },
+        part: publish.properties.password.clone(),
+    };
+    let context = Context {
+        holder: holder(),
+        journal: StoredJournal::new(provider.clone(), object.namespace(), object.name()),
+        publication: StoredPublication::new(
+            provider,
+            publish.key.clone(),
+            publish.properties.username.clone(),
+            publish.properties.password.clone(),
+            spec.strategy.next_slot(None).to_owned(),
+        ),
+        backend,
+        consumers: Discovered::new(object, manifests, target),
+        clock: SystemClock,
+        maker: SystemMaker::new(fingerprint_key),
+        receipts,
+    };
+    Ok(Ready { context, spec, schedule })
+}
+
+/// Who this process is: unique among all that ever hold the journal.
+fn holder() -> String {
+    let host = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
+    let mut random = [0_u8; 8];
+    // Without random bytes nothing else works either; process id and start time still tell processes apart.
+    let _ = getrandom::fill(&mut random);
+    let started = jiff::Timestamp::now().as_nanosecond();
+    format!("{}-{}-{started}-{}", host.trim(), std::process::id(), data_encoding::HEXLOWER.encode(&random))
+}

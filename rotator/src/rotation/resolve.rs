@@ -1,0 +1,214 @@
+//! From manifests to what the machine takes: parsed once, every mistake named with its place.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::backend::htpasswd::Htpasswd;
+use crate::manifest::Manifests;
+use crate::manifest::object::{Object, Origin};
+use crate::manifest::problem::Problem;
+use crate::manifest::rotation::{ClusterRotationTargetSpec, LeakDeadline, RotationSpec, StrategySpec};
+use crate::rotation::context::Backend as _;
+use crate::rotation::generate::Policy;
+use crate::rotation::schedule::Schedule;
+use crate::rotation::spec::{AtDeadline, Grace, OnLeak, Spec, Strategy};
+
+/// A journal's lease: long against a pause of the process, short against the wait for a dead one.
+const LEASE: Duration = Duration::from_secs(60);
+/// One call to a target or a store.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(10);
+const KIND: &str = "Rotation";
+
+/// A Rotation that can be driven.
+pub struct Resolved {
+    /// For the machine.
+    pub spec: Spec,
+    /// When it is due.
+    pub schedule: Schedule,
+    /// The target.
+    pub backend: Htpasswd,
+}
+
+/// Reads one Rotation with its target.
+///
+/// # Errors
+/// Every mistake.
+pub fn resolve(object: &Object<RotationSpec>, manifests: &Manifests) -> Result<Resolved, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let spec = &object.spec;
+    let complain = |path: &str, what: String| object.problem(KIND, path, what);
+    let strategy = strategy(object, &mut problems);
+    let policy = match Policy::alphabet(&spec.generate.alphabet) {
+        Some(alphabet) => Policy::new(spec.generate.length, alphabet, &spec.generate.forbidden)
+            .map_err(|error| problems.push(complain("spec.generate", error.to_string())))
+            .ok(),
+        None => {
+            let what = "write alphanumeric, hex, base64url or printable".to_owned();
+            problems.push(complain("spec.generate.alphabet", what));
+            None
+        }
+    };
+    let schedule = Schedule::parse(&spec.schedule, &spec.time_zone)
+        .map_err(|error| problems.push(complain("spec.schedule", error.to_string())))
+        .ok();
+    if spec.grace.max < spec.grace.duration {
+        problems.push(complain("spec.grace.max", "shorter than duration; write at least that".to_owned()));
+    }
+    if !spec.consumers.clusters.is_empty() {
+        problems.push(complain("spec.consumers.clusters", "other clusters are not supported yet".to_owned()));
+    }
+    if !spec.consumers.external.is_empty() {
+        problems
+            .push(complain("spec.consumers.external", "external consumers are not supported yet".to_owned()));
+    }
+    if let (Some(Strategy::Alternating { .. }), None) = (&strategy, &spec.publish.properties.username) {
+        let what = "with two accounts consumers must read which one: name the property of the user name";
+        problems.push(complain("spec.publish.properties.username", what.to_owned()));
+    }
+    let backend = target(object, manifests, strategy.as_ref(), &mut problems);
+    match (strategy, policy, schedule, backend) {
+        (Some(strategy), Some(policy), Some(schedule), Some(backend)) if problems.is_empty() => {
+            let spec = Spec {
+                name: object.full_name(),
+                // Objects of files have no uid: their name is all that they are.
+                uid: object.meta.uid.clone().unwrap_or_else(|| format!("file:{}", object.full_name())),
+                revision_seen: 0,
+                strategy,
+                endpoints: backend.endpoints().to_vec(),
+                policy,
+                spread_timeout: spec.spread_timeout.0,
+                grace: Grace { duration: spec.grace.duration.0, max: spec.grace.max.0 },
+                on_leak: OnLeak {
+                    deadline: spec.on_leak.deadline.0,
+                    at_deadline: match spec.on_leak.at_deadline {
+                        LeakDeadline::Wait => AtDeadline::Wait,
+                        LeakDeadline::Revoke => AtDeadline::Revoke,
+                    },
+                },
+                lease: LEASE,
+                effect_timeout: EFFECT_TIMEOUT,
+            };
+            Ok(Resolved { spec, schedule, backend })
+        }
+        _ => Err(problems),
+    }
+}
+
+fn strategy(object: &Object<RotationSpec>, problems: &mut Vec<Problem>) -> Option<Strategy> {
+    let mut complain = |path: &str, what: &str| {
+        problems.push(object.problem(KIND, path, what));
+        None
+    };
+    match &object.spec.strategy {
+        StrategySpec { alternating: Some(two), dual: None, single: None } => match two.accounts.as_slice() {
+            [first, second] if first != second => {
+                Some(Strategy::Alternating { accounts: [first.clone(), second.clone()] })
+            }
+            _ => complain("spec.strategy.alternating.accounts", "write exactly two different accounts"),
+        },
+        StrategySpec { alternating: None, dual: Some(one), single: None } => {
+            Some(Strategy::Dual { account: one.account.clone() })
+        }
+        StrategySpec { alternating: None, dual: None, single: Some(one) } if one.allow_outage => {
+            Some(Strategy::Single { account: one.account.clone() })
+        }
+        StrategySpec { alternating: None, dual: None, single: Some(_) } => complain(
+            "spec.strategy.single.allowOutage",
+            "consumers are locked out until they have the new secret; write allowOutage: true if they may be",
+        ),
+        _ => complain("spec.strategy", "write exactly one of alternating, dual and single"),
+    }
+}
+
+fn target(
+    object: &Object<RotationSpec>,
+    manifests: &Manifests,
+    strategy: Option<&Strategy>,
+    problems: &mut Vec<Problem>,
+) -> Option<Htpasswd> {
+    let name = &object.spec.target_ref.name;
+    let Some(target) = manifests.rotation_targets.iter().find(|target| target.name() == name) else {
+        let what = format!("there is no ClusterRotationTarget {name}; create it, or correct the name");
+        problems.push(object.problem(KIND, "spec.targetRef.name", what));
+        return None;
+    };
+    let allow = &target.spec.allow;
+    if !allow.namespaces.iter().any(|allowed| allowed == object.namespace()) {
+        let what = format!("{name} does not allow the namespace {}; its owner can", object.namespace());
+        problems.push(object.problem(KIND, "spec.targetRef", what));
+    }
+    let accounts: Vec<&str> = match strategy {
+        None => Vec::new(),
+        Some(Strategy::Alternating { accounts }) => accounts.iter().map(String::as_str).collect(),
+        Some(Strategy::Dual { account } | Strategy::Single { account }) => vec![account],
+    };
+    for account in accounts {
+        if !allow.accounts.iter().any(|pattern| fits(pattern, account)) {
+            let what = format!("{name} does not allow the account {account}; its owner can");
+            problems.push(object.problem(KIND, "spec.strategy", what));
+        }
+    }
+    backend(target, problems)
+}
+
+fn backend(target: &Object<ClusterRotationTargetSpec>, problems: &mut Vec<Problem>) -> Option<Htpasswd> {
+    let mut complain = |path: &str, what: String| {
+        problems.push(target.problem("ClusterRotationTarget", path, what));
+        None
+    };
+    let Some(htpasswd) = &target.spec.htpasswd else {
+        return complain("spec", "no backend is given; write htpasswd".to_owned());
+    };
+    let Origin::File { file, .. } = &target.origin else {
+        let what = "an htpasswd file is read from --config only, never from a cluster".to_owned();
+        return complain("spec.htpasswd", what);
+    };
+    let path = file.parent().unwrap_or(Path::new(".")).join(&htpasswd.path);
+    match Htpasswd::new(path, htpasswd.probe.as_deref()) {
+        Ok(backend) => Some(backend),
+        Err(error) => complain("spec.htpasswd.probe", error.to_string()),
+    }
+}
+
+/// Whether a name fits a pattern in which `*` stands for any characters.
+fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, name, expected) in [
+            ("orders_*", "orders_a", true),
+            ("orders_*", "orders", false),
+            ("*", "anything", true),
+            ("orders", "orders", true),
+            ("orders", "orders_a", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c", false),
+            ("*_rw", "shop_rw", true),
+            ("*_rw", "shop_ro", false),
+            ("", "x", false),
+        ] {
+            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}
