@@ -32,6 +32,8 @@ pub trait World {
 pub struct Context<W: World> {
     /// Who this process is, in the journal.
     pub holder: String,
+    /// Whether a holder is known to be dead, so that its lease need not be waited for.
+    pub is_gone: fn(&str) -> bool,
     /// See [`World`].
     pub journal: W::Journal,
     /// See [`World`].

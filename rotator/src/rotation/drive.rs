@@ -127,7 +127,8 @@ fn regenerate<W: World>(context: &Context<W>, spec: &Spec, record: &mut Record) 
 }
 
 fn held<W: World>(context: &Context<W>, record: &Record, now: Timestamp) -> Result<(), End> {
-    if record.holder != context.holder && now < record.deadline {
+    let alive = || !(context.is_gone)(&record.holder);
+    if record.holder != context.holder && now < record.deadline && alive() {
         return Err(End::Held { until: record.deadline });
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The world outside: a store, a target, consumers and receipts as the manifests name them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use shared::fingerprint::FingerprintKey;
 use shared::receipt::RotationRef;
@@ -18,7 +18,7 @@ use crate::rotation::resolve::Resolved;
 use crate::rotation::schedule::Schedule;
 use crate::rotation::spec::Spec;
 use crate::rotation::stored::{StoredJournal, StoredPublication};
-use crate::rotation::system::{SystemClock, SystemMaker};
+use crate::rotation::system::{SystemClock, SystemMaker, holder, is_gone};
 use crate::target::Target;
 
 /// The parts that run against real servers and files.
@@ -94,6 +94,7 @@ pub fn ready<'a>(
     };
     let context = Context {
         holder: holder(),
+        is_gone,
         journal: StoredJournal::new(provider.clone(), object.namespace(), object.name()),
         publication: StoredPublication::new(
             provider,
@@ -109,14 +110,4 @@ pub fn ready<'a>(
         receipts,
     };
     Ok(Ready { context, spec, schedule })
-}
-
-/// Who this process is: unique among all that ever hold the journal.
-fn holder() -> String {
-    let host = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
-    let mut random = [0_u8; 8];
-    // Without random bytes nothing else works either; process id and start time still tell processes apart.
-    let _ = getrandom::fill(&mut random);
-    let started = jiff::Timestamp::now().as_nanosecond();
-    format!("{}-{}-{started}-{}", host.trim(), std::process::id(), data_encoding::HEXLOWER.encode(&random))
 }

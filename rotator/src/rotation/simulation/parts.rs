@@ -53,6 +53,8 @@ pub fn context(state: &Rc<RefCell<State>>, actor: usize, holder: String) -> Cont
     let wire = Wire { state: Rc::clone(state), actor, endpoints, locks };
     Context {
         holder,
+        // The simulation's rotators know nothing of each other.
+        is_gone: |_| false,
         journal: wire.clone(),
         publication: wire.clone(),
         backend: wire.clone(),
