@@ -187,7 +187,6 @@ pub enum ConversionStrategy {
     #[default]
     Default,
     Unicode,
-    None,
 }
 
 /// How values are decoded.

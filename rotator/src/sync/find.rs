@@ -27,16 +27,24 @@ pub(super) async fn find(asked: &Asked<'_>, find: &Find) -> Result<Values, Gathe
     };
     let start =
         find.path.as_deref().map(|path| format!("{}/", path.trim_end_matches('/'))).unwrap_or_default();
+    // A slash at the end of the path stands twice in the keys, as the operator has it.
+    let named = find.path.as_deref().map(|path| format!("{path}/")).unwrap_or_default();
     let mut values = Values::new();
-    for path in walk(asked, &store, start).await? {
+    for path in walk(asked, &store, start.clone()).await? {
+        let name = format!("{named}{}", path.get(start.len()..).unwrap_or_default());
         let fits = match &regex {
-            Some(regex) => regex.is_match(&path),
+            Some(regex) => regex.is_match(&name),
             None => has_tags(asked, &store, &path, find).await?,
         };
         if fits {
-            let document = store.read(&Key::latest(&path)).await.map_err(|error| asked.read_error(error))?;
+            let document = match store.read(&Key::latest(&path)).await {
+                Ok(document) => document,
+                // A list names deleted secrets too.
+                Err(ReadError::NotFound { .. }) => continue,
+                Err(error) => return Err(asked.read_error(error)),
+            };
             let whole = document.json().expose(|json| value::property(json, None));
-            values.insert(path.clone(), whole.map_err(|error| asked.misfit(&path, error))?);
+            values.insert(name, whole.map_err(|error| asked.misfit(&path, error))?);
         }
     }
     Ok(values)

@@ -224,6 +224,13 @@ pub fn render(
         labels.extend(rendered.labels.iter().map(own));
         annotations.extend(rendered.annotations.iter().map(own));
     }
+    let finalizers = target.template.iter().flat_map(|template| &template.metadata.finalizers);
+    for finalizer in finalizers {
+        let all = secret.0.metadata.finalizers.get_or_insert_default();
+        if !all.contains(finalizer) {
+            all.push(finalizer.clone());
+        }
+    }
     let template = target.template.as_ref();
     if let Some(kind) = template.and_then(|template| template.kind.as_ref()).filter(|kind| !kind.is_empty()) {
         secret.0.type_ = Some(kind.clone());

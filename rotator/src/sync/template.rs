@@ -8,17 +8,42 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use gtmpl_ng::{Context, Func, FuncError, Limits, Template, Value};
+use gtmpl_ng::{Context, Limits, Template, Value};
 use zeroize::Zeroizing;
 
 use super::value::Values;
+
+mod functions;
+mod missing;
 
 /// A render that takes longer is a loop.
 const TIME_MAX: Duration = Duration::from_secs(5);
 /// A Secret holds at most 1 MiB.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
-/// Names that the operator does not offer: certificates of our own making, files, and helm's own.
-const ABSENT: [&str; 5] = ["required", "lookup", "tpl", "include", "getHostByName"];
+/// Functions of the engine that are not offered: the operator has none of that name, or the engine's gives other
+/// bytes than the operator's (recorded cases). A refused template is seen; a wrong Secret is not.
+const ABSENT: [&str; 20] = [
+    "abbrevboth",
+    "add1f",
+    "addf",
+    "divf",
+    "getHostByName",
+    "htpasswd",
+    "include",
+    "lookup",
+    "mulf",
+    "mustToYaml",
+    "required",
+    "seq",
+    "squote",
+    "subf",
+    "title",
+    "toToml",
+    "toYaml",
+    "toYamlPretty",
+    "tpl",
+    "untitle",
+];
 /// What the engine prints for a key that is not there.
 const NO_VALUE: &str = "<no value>";
 
@@ -54,8 +79,11 @@ pub fn render(text: &str, data: &HashMap<String, Value>) -> Result<Zeroizing<Str
             template.add_func(name, function);
         }
     }
-    for (name, function) in OWN {
+    for (name, function) in functions::OWN {
         template.add_func(name, *function);
+    }
+    if !missing::is_complete(text, data) {
+        return Err(TemplateError::Failed);
     }
     // A panic inside the engine is a failed template; the hook of the process prints no payload.
     let rendered = catch_unwind(AssertUnwindSafe(|| {
@@ -97,18 +125,6 @@ pub fn render_keys(
     }
 }
 
-/// Functions of the operator that the engine does not bring.
-const OWN: &[(&str, Func)] = &[("hexdec", hexdec)];
-
-fn hexdec(arguments: &[Value]) -> Result<Value, FuncError> {
-    let [Value::String(text)] = arguments else {
-        return Err(FuncError::ExactlyXArgs("hexdec".to_owned(), 1));
-    };
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes());
-    let decoded = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    decoded.map(Value::String).ok_or(FuncError::UnableToConvertFromValue)
-}
-
 #[cfg(test)]
 mod tests {
     use shared::secret::Secret;
@@ -127,6 +143,15 @@ mod tests {
             ("{{ .user | upper | b64enc }}", Ok("QURB")),
             ("{{ (fromJson .json).a | len }}", Ok("2")),
             ("{{ .nope }}", Err(TemplateError::Failed)),
+            ("{{ .nope | default \"x\" }}", Err(TemplateError::Failed)),
+            ("{{ if .nope }}a{{ end }}", Err(TemplateError::Failed)),
+            ("{{ if false }}{{ .nope }}{{ end }}", Ok("")),
+            ("{{ \" .nope \" }}", Ok(" .nope ")),
+            ("{{/* .nope */}}{{ with .user }}{{ . }}{{ end }}", Ok("ada")),
+            ("{{ or .user .nope }}", Ok("ada")),
+            ("{{ .user | quote }} {{ squote .user 1 }}", Ok("\"ada\" 'ada' '1'")),
+            ("{{ seq 2 -1 }},{{ seq 0 2 10 }},{{ seq 3 }}", Ok("2 1 0 -1,0 2 4 6 8 10,1 2 3")),
+            ("{{ dict \"a\" 1 | toYaml }}", Err(TemplateError::Invalid)),
             ("{{ env \"HOME\" }}", Err(TemplateError::Invalid)),
             ("{{ .user", Err(TemplateError::Invalid)),
             ("{{ range 100000000 }}{{ end }}", Err(TemplateError::Failed)),
@@ -142,9 +167,9 @@ mod tests {
     #[test]
     fn keys_and_values_come_from_yaml() {
         let data = context(&values());
-        let keys = render_keys("{{ .user }}_key: \"x\"\nb: y\n", &data).unwrap();
+        let keys = render_keys("{{ .user }}_key: \"x\"\nb: z\n", &data).unwrap();
         let shown: Vec<_> = keys.iter().map(|(key, value)| format!("{key}={}", value.as_str())).collect();
-        assert_eq!(shown, ["ada_key=x", "b=y"]);
+        assert_eq!(shown, ["ada_key=x", "b=z"]);
         assert_eq!(render_keys("a: 1", &data), Err(TemplateError::NotYaml));
         assert_eq!(render_keys("{{ if false }}x{{ end }}", &data), Ok(Vec::new()));
     }

@@ -240,7 +240,6 @@ fn convert_key(strategy: ConversionStrategy, key: &str) -> String {
             _ if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') => converted.push(c),
             ConversionStrategy::Default => converted.push('_'),
             ConversionStrategy::Unicode => converted.push_str(&format!("_U{:04x}_", u32::from(c))),
-            ConversionStrategy::None => converted.push(c),
         }
     }
     converted

@@ -290,18 +290,18 @@ fn compare(kube: &Kube, case: &Case, expected: &Value, when: &str) -> Result<(),
     if let Some(wanted) = wanted.as_object_mut() {
         wanted.remove("managers");
     }
-    if found != wanted {
-        return Err(format!("{when}: Secret: {}", difference(&found, &wanted)));
-    }
     let at = format!("{}/{}", path("ExternalSecret", &case.namespace), case.external_secret());
     let (_, object) = kube.api("GET", &at, None);
     let condition =
         object["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == "Ready");
+    let message = condition.map_or(&Value::Null, |condition| &condition["message"]);
+    if found != wanted {
+        return Err(format!("{when}: Secret: {} ({message})", difference(&found, &wanted)));
+    }
     for field in ["status", "reason"] {
         let found = condition.map_or(&Value::Null, |condition| &condition[field]);
         let wanted = &expected["condition"][field];
         if found != wanted {
-            let message = condition.map_or(&Value::Null, |condition| &condition["message"]);
             return Err(format!("{when}: condition {field}: {found} instead of {wanted} ({message})"));
         }
     }
