@@ -35,6 +35,11 @@ pub enum Command {
     Check(CheckArgs),
     /// Work on the encrypted local store by hand
     Store(StoreArgs),
+    /// Make the keys that fingerprints and receipts need, once
+    Keys {
+        /// The folder that they are written to
+        folder: PathBuf,
+    },
     /// Print the CustomResourceDefinitions of the kinds that are read, for clusters without the operator's
     Crds,
     /// Print completions for a shell

@@ -9,6 +9,7 @@ pub mod backend;
 pub mod cli;
 pub mod file_store;
 pub mod json_text;
+pub mod keys_command;
 pub mod manifest;
 pub mod process;
 pub mod provider;

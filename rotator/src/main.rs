@@ -38,6 +38,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Rotate(args) => runner::rotate(args, &mut out),
         Command::Check(args) => runner::check(args, &mut out),
         Command::Store(args) => runner::store(args),
+        Command::Keys { folder } => rotator::keys_command::make(folder, &mut out).map(|()| Exit::Done),
         Command::Crds => runner::crds(&mut out),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,14 +1,15 @@
 //! `rotator rotate` with nothing but files: an htpasswd file is the lock, the local store holds the key, a folder
 //! of manifests is the consumer.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rotator::file_store::FileStore;
 use rotator::provider::{Key, Provider};
-use shared::secret::Secret;
-use shared::signing::{PrivateKey, TrustedKeys};
+use shared::fingerprint::FingerprintKey;
+use shared::secret::{Redacted, Secret};
+use shared::signing::TrustedKeys;
 
 use crate::workshop::{Ended, Workshop};
 
@@ -62,9 +63,8 @@ impl Site {
         // The least cost that bcrypt takes: this test hashes once and is not attacked.
         let hash = bcrypt::hash(password, 4).unwrap();
         site.workshop.write("htpasswd", &format!("demo:{hash}\n"));
-        site.workshop.write("names.key", &"5a".repeat(32));
-        std::fs::set_permissions(site.path("names.key"), PermissionsExt::from_mode(0o600)).unwrap();
-        PrivateKey::generate().unwrap().write_new(&site.path("receipts.pem")).unwrap();
+        let made = site.workshop.run(&["keys", "keys"]);
+        assert_eq!(made.code, 0, "{made:?}");
         site
     }
 
@@ -82,8 +82,16 @@ impl Site {
     }
 
     fn arguments<'a>(&self, more: &[&'a str]) -> Vec<&'a str> {
-        let all = ["rotate", "--config", "config", "--target", "dir:out", "--fingerprint-key", "names.key"];
-        let keys = ["--receipt-key", "receipts.pem", "--receipts", "receipts"];
+        let all = [
+            "rotate",
+            "--config",
+            "config",
+            "--target",
+            "dir:out",
+            "--fingerprint-key",
+            "keys/fingerprint.key",
+        ];
+        let keys = ["--receipt-key", "keys/receipts.pem", "--receipts", "receipts"];
         all.into_iter().chain(keys).chain(more.iter().copied()).collect()
     }
 
@@ -103,7 +111,7 @@ impl Site {
     }
 
     fn receipts(&self) -> Vec<shared::receipt::Signed> {
-        let trusted = TrustedKeys::new(vec![PrivateKey::read(&self.path("receipts.pem")).unwrap().public()]);
+        let trusted = TrustedKeys::read(&self.path("keys/receipts.pub.pem")).unwrap();
         let Ok(entries) = std::fs::read_dir(self.path("receipts")) else { return Vec::new() };
         entries
             .map(|entry| entry.unwrap().path())
@@ -136,8 +144,8 @@ fn a_rotation_turns_the_key_and_leaves_a_receipt() {
 
     let receipts = site.receipts();
     let [receipt] = receipts.as_slice() else { panic!("{} receipts", receipts.len()) };
-    let key = shared::fingerprint::FingerprintKey::from_bytes([0x5a; 32]);
-    let dead = key.fingerprint(shared::secret::Redacted::new(old.as_bytes()));
+    let key = FingerprintKey::read(&site.path("keys/fingerprint.key")).unwrap();
+    let dead = key.fingerprint(Redacted::new(old.as_bytes()));
     assert!(receipt.receipt().proves_dead(key.key_id(), &dead));
     for secret in [&old, &new] {
         assert!(!ended.out.contains(secret) && !ended.err.contains(secret), "{ended:?}");
@@ -227,4 +235,19 @@ fn a_published_path_that_a_person_changed_is_left_alone() {
     assert_eq!(ended.code, 3, "{ended:?}");
     assert!(ended.out.contains("NEEDS A PERSON") && ended.out.contains("rotator adopt"), "{ended:?}");
     assert_eq!(site.published()["password"], "changed-by-hand");
+}
+
+#[test]
+fn keys_are_made_once_and_kept_private() {
+    let workshop = Workshop::new();
+    let made = workshop.run(&["keys", "keys"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    for (name, mode) in [("fingerprint.key", 0o600), ("receipts.pem", 0o600), ("receipts.pub.pem", 0o644)] {
+        let found = std::fs::metadata(workshop.path("keys").join(name)).unwrap().permissions().mode();
+        assert_eq!(found & 0o777, mode, "{name}");
+    }
+    let before = std::fs::read(workshop.path("keys/receipts.pem")).unwrap();
+    let again = workshop.run(&["keys", "keys"]);
+    assert!(again.code == 2 && again.err.contains("is there already"), "{again:?}");
+    assert_eq!(std::fs::read(workshop.path("keys/receipts.pem")).unwrap(), before);
 }
