@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use jiff::Timestamp;
 use shared::exit::Exit;
-use shared::journal::{Record, Trigger};
+use shared::journal::{Phase, Record, Trigger};
 
 use crate::manifest::Manifests;
 use crate::manifest::object::Object;
@@ -193,6 +193,12 @@ pub fn exit(standings: &[Standing]) -> Exit {
         .unwrap_or(Exit::Done)
 }
 
+/// Whether the run had no old secret to take away.
+fn first_secret(standing: &Standing) -> bool {
+    let phase = standing.record.as_ref().map(|record| &record.phase);
+    matches!(phase, Some(Phase::Proven { receipt: None, .. }))
+}
+
 /// A line for each Rotation.
 ///
 /// # Errors
@@ -202,6 +208,9 @@ pub fn write(standings: &[Standing], out: &mut dyn Write) -> anyhow::Result<()> 
         let phase = standing.record.as_ref().map(|record| record.phase.name().to_string());
         let phase = phase.as_deref().unwrap_or("never ran");
         let line = match &standing.end {
+            Ok(End::Proven { revision }) if first_secret(standing) => {
+                format!("proven     run {revision}: the first secret works and is published")
+            }
             Ok(End::Proven { revision }) => format!("proven     run {revision}: the old secret is dead"),
             Ok(End::Nothing) => "idle       nothing is due and nothing is under way".to_owned(),
             Ok(End::Until { at, class: None }) => format!("{phase:<10} goes on at {at:.0}"),

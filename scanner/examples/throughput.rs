@@ -24,11 +24,11 @@ fn gather(path: &Path, files: &mut Vec<Vec<u8>>, total: &mut usize, bytes_max: u
         for path in inside {
             gather(&path, files, total, bytes_max);
         }
-    } else if kind.is_file() {
-        if let Ok(bytes) = std::fs::read(path) {
-            *total += bytes.len();
-            files.push(bytes);
-        }
+    } else if kind.is_file()
+        && let Ok(bytes) = std::fs::read(path)
+    {
+        *total += bytes.len();
+        files.push(bytes);
     }
 }
 
