@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::known::KnownArgs;
+use crate::receipts_command::ReceiptsArgs;
+use crate::respond::RespondArgs;
 use crate::store_command::StoreArgs;
 use crate::target::TargetName;
 
@@ -31,6 +34,12 @@ pub enum Command {
     Sync(SyncArgs),
     /// Rotate what is due, and go on with what rests
     Rotate(RotateArgs),
+    /// Write the known file: how a scanner recognises live values without knowing them
+    Known(KnownArgs),
+    /// Act on leaked values that a scanner recognised
+    Respond(RespondArgs),
+    /// Look at receipts and check them
+    Receipts(ReceiptsArgs),
     /// Check manifests without asking any server
     Check(CheckArgs),
     /// Work on the encrypted local store by hand

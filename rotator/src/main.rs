@@ -36,6 +36,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Sync(args) => runner::sync(args, cli.verbose > 0, &mut out),
         Command::Rotate(args) => runner::rotate(args, &mut out),
+        Command::Known(args) => rotator::known::run(args, &mut out),
+        Command::Respond(args) => rotator::respond::run(args, &mut out),
+        Command::Receipts(args) => rotator::receipts_command::run(args, &mut out),
         Command::Check(args) => runner::check(args, &mut out),
         Command::Store(args) => runner::store(args),
         Command::Keys { folder } => rotator::keys_command::make(folder, &mut out).map(|()| Exit::Done),

@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use jiff::Timestamp;
 use shared::exit::Exit;
+use shared::fingerprint::Fingerprint;
 use shared::journal::{Phase, Record, Trigger};
 
 use crate::manifest::Manifests;
@@ -35,6 +36,13 @@ pub enum Occasion {
     None,
     /// All that are named, for this reason.
     Now(Trigger),
+    /// All that are named, while this secret is what they publish.
+    Replace {
+        /// Why.
+        trigger: Trigger,
+        /// The keyed name of the secret that must go.
+        current: Fingerprint,
+    },
 }
 
 /// Where one Rotation stands after a drive.
@@ -143,6 +151,9 @@ async fn patiently(
     let started = context.clock.now();
     let mut wish = match occasion {
         Occasion::Now(trigger) => Wish::Start(trigger.clone()),
+        Occasion::Replace { trigger, current } => {
+            Wish::Replace { trigger: trigger.clone(), current: *current }
+        }
         Occasion::None => Wish::Resume,
         Occasion::Due if object.spec.suspend => Wish::Resume,
         Occasion::Due => match context.journal.load().await {

@@ -258,7 +258,7 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 }
 
 /// One line a problem, to standard error.
-fn print_problems(mut problems: Vec<Problem>) -> std::io::Result<()> {
+pub(crate) fn print_problems(mut problems: Vec<Problem>) -> std::io::Result<()> {
     problems.sort();
     problems.dedup();
     let mut stderr = std::io::stderr().lock();

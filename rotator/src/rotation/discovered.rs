@@ -40,7 +40,8 @@ impl<'a> Discovered<'a> {
     }
 }
 
-fn secret_name(object: &Object<ExternalSecretSpec>) -> String {
+/// `namespace/name` of the Secret that an ExternalSecret makes.
+pub(crate) fn secret_name(object: &Object<ExternalSecretSpec>) -> String {
     format!("{}/{}", object.namespace(), object.spec.target_name(object.name()))
 }
 

@@ -1,6 +1,7 @@
 //! Takes the journal's lease, and goes step by step until there is nothing to do now.
 
 use jiff::Timestamp;
+use shared::fingerprint::Fingerprint;
 use shared::journal::{Current, JOURNAL_VERSION, Phase, PhaseName, Plaintext, Record, Trigger};
 
 use crate::rotation::apply::{StepError, apply};
@@ -20,6 +21,14 @@ pub enum Wish {
     Resume,
     /// Start a run if none is under way, else go on with that one.
     Start(Trigger),
+    /// The same, but start only while this secret is what is published: one value is replaced once, however often
+    /// and by however many it is asked for.
+    Replace {
+        /// Why.
+        trigger: Trigger,
+        /// The keyed name of the secret that must go.
+        current: Fingerprint,
+    },
 }
 
 /// How a drive ended.
@@ -87,14 +96,19 @@ async fn take<W: World>(context: &Context<W>, spec: &Spec, wish: Wish) -> Result
     };
     check_age(loaded.as_ref().map(|(_, record)| record), spec)?;
     let now = context.clock.now();
-    let (version, mut record) = match (loaded, wish) {
-        (None, Wish::Resume) => return Err(End::Nothing),
-        (None, Wish::Start(trigger)) => (0, begin(context, spec, None, trigger).await?),
-        (Some((version, record)), Wish::Start(trigger)) if matches!(record.phase, Phase::Proven { .. }) => {
+    let start = match wish {
+        Wish::Resume => None,
+        Wish::Start(trigger) => Some((trigger, None)),
+        Wish::Replace { trigger, current } => Some((trigger, Some(current))),
+    };
+    let (version, mut record) = match (loaded, start) {
+        (None, None) => return Err(End::Nothing),
+        (None, Some(start)) => (0, begin(context, spec, None, start).await?),
+        (Some((version, record)), Some(start)) if matches!(record.phase, Phase::Proven { .. }) => {
             held(context, &record, now)?;
-            (version, begin(context, spec, Some(&record), trigger).await?)
+            (version, begin(context, spec, Some(&record), start).await?)
         }
-        (Some((version, record)), Wish::Resume | Wish::Start(_)) => (version, record),
+        (Some((version, record)), None | Some(_)) => (version, record),
     };
     if let Some(needs) = &record.needs_person {
         return Err(End::NeedsPerson { why: needs.why.clone(), next: needs.next.clone() });
@@ -161,7 +175,7 @@ async fn begin<W: World>(
     context: &Context<W>,
     spec: &Spec,
     last: Option<&Record>,
-    trigger: Trigger,
+    (trigger, must_go): (Trigger, Option<Fingerprint>),
 ) -> Result<Record, End> {
     let published = match context.publication.read().await {
         Ok(published) => published,
@@ -174,6 +188,9 @@ async fn begin<W: World>(
         }
     };
     let current = published.map(|published| current_of(context, published));
+    if must_go.is_some() && current.as_ref().map(|current| current.fingerprint) != must_go {
+        return Err(last.map_or(End::Nothing, |last| End::Proven { revision: last.revision }));
+    }
     check_current(spec, last, current.as_ref())?;
     let now = context.clock.now();
     Ok(Record {

@@ -84,6 +84,17 @@ impl Policy {
         })
     }
 
+    /// log2 of the number of values that the policy can give.
+    #[expect(clippy::cast_precision_loss, reason = "both are below 1,025")]
+    pub fn bits(&self) -> f64 {
+        (self.alphabet.len() as f64).log2() * self.length as f64
+    }
+
+    /// Whether a value can have come from this policy.
+    pub fn fits(&self, value: &[u8]) -> bool {
+        value.len() == self.length && value.iter().all(|byte| self.alphabet.contains(byte))
+    }
+
     /// Makes one secret; `fill` fills a buffer with random bytes.
     ///
     /// # Errors

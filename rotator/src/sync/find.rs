@@ -19,6 +19,29 @@ const DEPTH_MAX: usize = 32;
 /// When the store cannot be listed or a secret that fits cannot be read.
 pub(super) async fn find(asked: &Asked<'_>, find: &Find) -> Result<Values, GatherError> {
     let store = asked.open().await?;
+    let mut values = Values::new();
+    for (path, name) in paths(asked, &store, find).await? {
+        let document = match store.read(&Key::latest(&path)).await {
+            Ok(document) => document,
+            // A list names deleted secrets too.
+            Err(ReadError::NotFound { .. }) => continue,
+            Err(error) => return Err(asked.read_error(error)),
+        };
+        let whole = document.json().expose(|json| value::property(json, None));
+        values.insert(name, whole.map_err(|error| asked.misfit(&path, error))?);
+    }
+    Ok(values)
+}
+
+/// The path of every secret that fits, sorted, each with the key that it has in a Secret.
+///
+/// # Errors
+/// When the store cannot be listed.
+pub(super) async fn paths(
+    asked: &Asked<'_>,
+    store: &Store,
+    find: &Find,
+) -> Result<Vec<(String, String)>, GatherError> {
     let expression = find.name.as_ref().and_then(|name| name.regexp.as_deref());
     let regex = match expression.map(Regex::new) {
         Some(Ok(regex)) => Some(regex),
@@ -29,25 +52,18 @@ pub(super) async fn find(asked: &Asked<'_>, find: &Find) -> Result<Values, Gathe
         find.path.as_deref().map(|path| format!("{}/", path.trim_end_matches('/'))).unwrap_or_default();
     // A slash at the end of the path stands twice in the keys, as the operator has it.
     let named = find.path.as_deref().map(|path| format!("{path}/")).unwrap_or_default();
-    let mut values = Values::new();
-    for path in walk(asked, &store, start.clone()).await? {
+    let mut fitting = Vec::new();
+    for path in walk(asked, store, start.clone()).await? {
         let name = format!("{named}{}", path.get(start.len()..).unwrap_or_default());
         let fits = match &regex {
             Some(regex) => regex.is_match(&name),
-            None => has_tags(asked, &store, &path, find).await?,
+            None => has_tags(asked, store, &path, find).await?,
         };
         if fits {
-            let document = match store.read(&Key::latest(&path)).await {
-                Ok(document) => document,
-                // A list names deleted secrets too.
-                Err(ReadError::NotFound { .. }) => continue,
-                Err(error) => return Err(asked.read_error(error)),
-            };
-            let whole = document.json().expose(|json| value::property(json, None));
-            values.insert(name, whole.map_err(|error| asked.misfit(&path, error))?);
+            fitting.push((path, name));
         }
     }
-    Ok(values)
+    Ok(fitting)
 }
 
 /// Every secret below a folder, sorted. The stack is our own, and bounded: a server says how deep it is.

@@ -9,7 +9,7 @@ use super::stores::{Store, StoreError, Stores};
 use super::value::{self, ValueError, Values};
 use super::{find, rewrite};
 use crate::manifest::external_secret::{
-    ConversionStrategy, DataEntry, DataFrom, DecodingStrategy, DeletionPolicy, ExternalSecretSpec,
+    ConversionStrategy, DataEntry, DataFrom, DecodingStrategy, DeletionPolicy, ExternalSecretSpec, Find,
     MetadataPolicy, NullBytePolicy, RemoteRef, Rewrite, SourceRef, StoreRef,
 };
 use crate::manifest::object::Object;
@@ -93,8 +93,24 @@ pub async fn gather(object: &Object<ExternalSecretSpec>, stores: &Stores<'_>) ->
     Ok(values)
 }
 
+/// The paths that a `find` of an ExternalSecret names now.
+///
+/// # Errors
+/// When the store cannot be opened or listed.
+pub async fn found_paths(
+    object: &Object<ExternalSecretSpec>,
+    find: &Find,
+    store: &StoreRef,
+    stores: &Stores<'_>,
+) -> Result<Vec<String>, GatherError> {
+    let asked = Asked { object, store, path: "spec.dataFrom.find", stores };
+    let opened = asked.open().await?;
+    let found = find::paths(&asked, &opened, find).await?;
+    Ok(found.into_iter().map(|(path, _)| path).collect())
+}
+
 /// The store of an entry: its own, or the ExternalSecret's.
-fn store_of<'a>(
+pub(crate) fn store_of<'a>(
     object: &'a Object<ExternalSecretSpec>,
     source: Option<&'a SourceRef>,
     path: &str,

@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod misbehaving;
 mod replay;
+mod respond;
 mod rotate;
 mod store;
 mod sync_cluster;

@@ -13,7 +13,7 @@ use shared::signing::TrustedKeys;
 
 use crate::workshop::{Ended, Workshop};
 
-const MANIFESTS: &str = r#"
+pub const MANIFESTS: &str = r#"
 apiVersion: external-secrets.io/v1
 kind: SecretStore
 metadata: {name: local, namespace: shop}
@@ -47,12 +47,12 @@ spec:
   grace: {duration: 0s, max: 0s}
 "#;
 
-struct Site {
-    workshop: Workshop,
+pub struct Site {
+    pub workshop: Workshop,
 }
 
 impl Site {
-    fn new(password: &str) -> Self {
+    pub fn new(password: &str) -> Self {
         let site = Self { workshop: Workshop::new() };
         site.workshop.write("config/all.yaml", MANIFESTS);
         FileStore::init(&site.path("store"), &site.path("store.key")).unwrap();
@@ -68,20 +68,20 @@ impl Site {
         site
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.workshop.path(name)
     }
 
-    fn runtime(&self) -> tokio::runtime::Runtime {
+    pub fn runtime(&self) -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
     }
 
-    fn provider(&self) -> Provider {
+    pub fn provider(&self) -> Provider {
         let store = FileStore::open("local", &self.path("store"), &self.path("store.key")).unwrap();
         Provider::File(std::sync::Arc::new(store))
     }
 
-    fn arguments<'a>(&self, more: &[&'a str]) -> Vec<&'a str> {
+    pub fn arguments<'a>(&self, more: &[&'a str]) -> Vec<&'a str> {
         let all = [
             "rotate",
             "--config",
@@ -95,22 +95,22 @@ impl Site {
         all.into_iter().chain(keys).chain(more.iter().copied()).collect()
     }
 
-    fn rotate(&self, more: &[&str]) -> Ended {
+    pub fn rotate(&self, more: &[&str]) -> Ended {
         self.workshop.run(&self.arguments(more))
     }
 
-    fn published(&self) -> serde_json::Value {
+    pub fn published(&self) -> serde_json::Value {
         let document = self.runtime().block_on(self.provider().read(&Key::latest("shop/site"))).unwrap();
         document.json().expose(|bytes| serde_json::from_slice(bytes)).unwrap()
     }
 
-    fn opens(&self, password: &str) -> bool {
+    pub fn opens(&self, password: &str) -> bool {
         let text = std::fs::read_to_string(self.path("htpasswd")).unwrap();
         let hash = text.lines().find_map(|line| line.strip_prefix("demo:")).unwrap();
         bcrypt::verify(password, hash).unwrap()
     }
 
-    fn receipts(&self) -> Vec<shared::receipt::Signed> {
+    pub fn receipts(&self) -> Vec<shared::receipt::Signed> {
         let trusted = TrustedKeys::read(&self.path("keys/receipts.pub.pem")).unwrap();
         let Ok(entries) = std::fs::read_dir(self.path("receipts")) else { return Vec::new() };
         entries
