@@ -99,6 +99,24 @@ pub struct ScanArgs {
     /// user's configuration folder, else one for this run.
     #[arg(long, value_name = "FILE", help_heading = "The gate")]
     pub fingerprint_key: Option<PathBuf>,
+    /// The known file of `rotator known`: live secrets are recognised in it wherever they lie, without a rule, and
+    /// block. A file that is forged, expired or cut short makes the verdict incomplete.
+    #[arg(long, value_name = "FILE", requires_all = ["known_key", "receipt_key"], help_heading = "Live secrets")]
+    pub known: Option<PathBuf>,
+    /// The key of the known file: 64 hexadecimal digits, mode 0600.
+    #[arg(long, value_name = "FILE", requires = "known", help_heading = "Live secrets")]
+    pub known_key: Option<PathBuf>,
+    /// The lowest generation of the known file that is believed; an older one was put in its place. Until a file
+    /// expires, only this tells it from a newer one.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "known", help_heading = "Live secrets")]
+    pub known_generation: u64,
+    /// A folder of receipts. A secret that one of them proves dead no longer blocks, as long as the known file does
+    /// not list it as live. Needs the rotator's `--fingerprint-key`.
+    #[arg(long, value_name = "DIR", requires_all = ["known", "receipt_key"], help_heading = "Live secrets")]
+    pub receipts: Option<PathBuf>,
+    /// The rotator's public keys (PEM), which sign the known file and the receipts. Never from inside the target.
+    #[arg(long, value_name = "FILE", requires = "known", help_heading = "Live secrets")]
+    pub receipt_key: Option<PathBuf>,
     /// How many threads search; default: all cores.
     #[arg(long, value_name = "N", help_heading = "Cost")]
     pub threads: Option<std::num::NonZeroUsize>,

@@ -145,10 +145,11 @@ impl Draft {
             severity: rule.severity,
             confidence: best,
             action: Action::Report,
-            why: why(best, note.as_deref(), lowered),
+            why: why(best, note.as_deref(), lowered && best != Confidence::Known),
             preview,
             locations: self.places.into_iter().map(|place| place.location).collect(),
             locations_omitted: self.omitted,
+            known: None,
         };
         Collected { finding, confidences }
     }
@@ -253,6 +254,10 @@ impl Spans {
     /// Whether a stronger hit overlaps, or one of equal strength stands on the very same bytes. Two different
     /// secrets of equal strength may overlap: a URL with its password, a document with its key.
     fn is_covered(&self, hit: &Hit, confidence: Confidence) -> bool {
+        // What is known is told apart already, and a dead value must not hide a live one.
+        if confidence == Confidence::Known {
+            return false;
+        }
         let from = hit.span.start.saturating_sub(self.longest);
         let near = self.by_start.range(from..hit.span.end.max(hit.span.start + 1));
         near.flat_map(|(start, spans)| spans.iter().map(move |span| (*start, span))).any(

@@ -19,6 +19,7 @@ pub mod harden;
 mod image;
 pub mod interrupt;
 pub mod key;
+pub mod known;
 pub mod limits;
 pub mod matcher;
 pub mod mmap;

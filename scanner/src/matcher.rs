@@ -9,6 +9,7 @@
 
 mod expression;
 mod gate;
+pub mod known;
 mod position;
 mod prefilter;
 mod raw;
@@ -21,6 +22,7 @@ use std::sync::OnceLock;
 
 use shared::finding::Confidence;
 use shared::fingerprint::{Fingerprint, FingerprintKey};
+use shared::known::KnownIndex;
 
 use zeroize::Zeroizing;
 
@@ -30,6 +32,7 @@ use crate::rules::load::{BEFORE_MAX, MATCH_MAX};
 use crate::rules::{RuleIndex, RuleSet, RulesError};
 
 use gate::Gate;
+use known::Known;
 use position::Position;
 use prefilter::{Candidate, Found, Prefilter};
 use raw::Raw;
@@ -97,6 +100,7 @@ pub struct Engine {
     /// Made when the first shared string is met.
     gate: OnceLock<Gate>,
     verifier: Verifier,
+    known: Option<Known>,
 }
 
 /// The buffers of one thread.
@@ -145,7 +149,19 @@ impl Engine {
     pub fn new(rules: RuleSet, key: FingerprintKey) -> Result<Self, RulesError> {
         let prefilter = Prefilter::new(&rules);
         let verifier = Verifier::new(&rules);
-        Ok(Self { rules, key, prefilter, gate: OnceLock::new(), verifier })
+        Ok(Self { rules, key, prefilter, gate: OnceLock::new(), verifier, known: None })
+    }
+
+    /// Searches for the values of a known file too.
+    pub fn with_known(mut self, index: KnownIndex) -> Self {
+        let rule = self.rules.add_known();
+        self.known = Some(Known::new(index, rule));
+        self
+    }
+
+    /// The known file, if this run has one.
+    pub fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
     }
 
     /// Buffers for one thread.
@@ -296,6 +312,9 @@ impl Run<'_, '_> {
         self.engine.prefilter.find(window.bytes, window.owned.clone(), &mut level.found);
         for candidate in &level.found.candidates {
             self.candidate(window, candidate, &mut level.done, found);
+        }
+        if let Some(known) = &self.engine.known {
+            known.search(window, &self.engine.key, found);
         }
         if depth < decode::DEPTH_MAX {
             let part = decode::Part { bytes: window.bytes, base: window.base, owned: window.owned.clone() };

@@ -14,7 +14,8 @@ use shared::verdict::Verdict;
 use crate::blob::{Blob, Flow, Sink, Source};
 use crate::collect::{Collected, Collector};
 use crate::interrupt::Interrupt;
-use crate::matcher::{Engine, Scratch};
+use crate::known::{Life, Told};
+use crate::matcher::{Engine, Scratch, known};
 use crate::plan::ScanPlan;
 use crate::policy::{Judge, OpaqueMeans, Policy};
 use crate::redact::{Found, Redactor};
@@ -60,7 +61,11 @@ pub enum PipelineError {
 /// When a target cannot be opened or the rules cannot be used: before anything is searched.
 pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Result<Outcome, PipelineError> {
     let began = Timestamp::now();
-    let engine = Engine::new(plan.rules, plan.key)?;
+    let mut engine = Engine::new(plan.rules, plan.key)?;
+    let mut told = plan.told;
+    if let Some(index) = told.index.take() {
+        engine = engine.with_known(index);
+    }
     let mut targets: Vec<(String, Box<dyn Source>)> = Vec::with_capacity(plan.targets.len());
     for (index, name) in plan.targets.iter().enumerate() {
         let options = SourceOptions {
@@ -104,14 +109,19 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
         let detail = format!("too many matches: {} are not listed", collector.dropped());
         coverage.skipped.push("findings".to_owned(), Skipped::Limit, Some(detail));
     }
+    if let Some((file, why)) = told.refused.take() {
+        coverage.skipped.push(file, Skipped::KnownFile, Some(why));
+    }
     coverage.excluded.sort();
     coverage.opaque.sort();
     coverage.skipped.sort();
     let collected = collector.findings(&targets, engine.rules());
     let rules = catalogue(&collected, engine.rules());
     let today = began.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let judged = judge(collected, &coverage, &plan.policy, today);
-    let report = report(&engine, plan.targets, plan.notices, coverage, judged);
+    let judged = judge(&engine, &told, collected, &coverage, &plan.policy, today);
+    let mut notices = plan.notices;
+    notices.append(&mut told.notices);
+    let report = report(&engine, plan.targets, notices, coverage, judged);
     let verdict =
         Verdict::of(report.verdict.blocking, usize::try_from(report.verdict.skipped).unwrap_or(usize::MAX));
     let interrupted = interrupt.is_requested();
@@ -195,13 +205,19 @@ struct Judged {
 }
 
 fn judge(
+    engine: &Engine,
+    told: &Told,
     collected: Vec<Collected>,
     coverage: &Coverage,
     policy: &Policy,
     today: jiff::civil::Date,
 ) -> Judged {
     let mut judge = Judge::new(policy, today);
-    let findings = collected.into_iter().map(|one| judged(one, &mut judge)).collect();
+    let findings = collected.into_iter().map(|one| {
+        let life = life(engine, told, &one.finding);
+        judged(one, life.as_ref(), &mut judge)
+    });
+    let findings = findings.collect();
     let (mut unseen, mut allowed) =
         count(&coverage.skipped, |entry| judge.allows_skip(entry.0, entry.1), |r| r.word());
     if policy.opaque == OpaqueMeans::Incomplete {
@@ -212,14 +228,25 @@ fn judge(
     Judged { findings, notices: judge.notices(), unseen, allowed }
 }
 
+/// What is known of the life of a finding's secret; none if the known file does not list it.
+fn life(engine: &Engine, told: &Told, finding: &Finding) -> Option<Life> {
+    let known = engine.known().filter(|_| finding.rule.0 == known::RULE)?;
+    let state = known.state(&finding.fingerprint)?;
+    Some(told.life(state, engine.key().key_id(), &finding.fingerprint))
+}
+
 /// The finding with what the policy makes of it: the worst that it makes of any of its places.
-fn judged(collected: Collected, judge: &mut Judge<'_>) -> Finding {
+fn judged(collected: Collected, life: Option<&Life>, judge: &mut Judge<'_>) -> Finding {
     let Collected { mut finding, confidences } = collected;
     let mut decisions: Vec<_> = finding
         .locations
         .iter()
         .zip(confidences)
-        .map(|(location, confidence)| judge.decide(&finding, location, confidence))
+        .map(|(location, confidence)| match life {
+            Some(Life::Live) => judge.decide_live(&finding, location),
+            Some(Life::Dead(receipt)) => judge.decide_dead(&finding, receipt),
+            Some(Life::Unproven) | None => judge.decide(&finding, location, confidence),
+        })
         .collect();
     let rank = |action| match action {
         Action::Block => 0,
@@ -288,6 +315,12 @@ fn report(
     let ids = place::ids(&report.findings);
     for (finding, ids) in report.findings.iter_mut().zip(ids) {
         finding.id = ids.into_iter().next().unwrap_or_default();
+    }
+    // Last, because the rotator recomputes the proof from what the report says.
+    if let Some(known) = engine.known() {
+        for finding in report.findings.iter_mut().filter(|finding| finding.rule.0 == known::RULE) {
+            finding.known = known.prove(&finding.fingerprint, &finding.target_digest());
+        }
     }
     report
 }

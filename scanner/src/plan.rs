@@ -4,12 +4,15 @@ use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use shared::config::Problems;
 use shared::fingerprint::{FingerprintKey, KeyOrigin};
 
 use crate::cli::{FormatArg, ScanArgs, format_arg};
 use crate::key;
+use crate::known::Told;
 use crate::limits::Limits;
+use crate::matcher::known;
 use crate::policy::{Policy, load};
 use crate::progress::When;
 use crate::report::Format;
@@ -33,6 +36,8 @@ pub struct ScanPlan {
     pub write_baseline: Option<PathBuf>,
     /// The key of the fingerprints.
     pub key: FingerprintKey,
+    /// Which secrets are live, and which are dead.
+    pub told: Told,
     /// How many threads search.
     pub threads: Option<NonZeroUsize>,
     /// What a target may cost.
@@ -67,6 +72,7 @@ impl ScanPlan {
         let rules = rules.map_err(|error| mistakes.extend(lines(&error))).ok();
         let key = key::find(args.fingerprint_key.as_deref(), key::configuration_folder().as_deref());
         let key = key.map_err(|error| mistakes.push(error.to_string())).ok();
+        let told = told(args, rules.as_ref(), key.as_ref(), &mut mistakes);
         let mut policy = gate(args, key.as_ref(), &mut mistakes);
         if let Some(word) = args.fail_on {
             policy.confidence = word.into();
@@ -112,6 +118,7 @@ impl ScanPlan {
                 policy,
                 write_baseline: args.write_baseline.clone(),
                 key,
+                told,
                 threads: args.threads,
                 limits,
                 platform: args.platform.clone().filter(|platform| platform != "all"),
@@ -123,6 +130,30 @@ impl ScanPlan {
             _ => Err(PlanError(mistakes)),
         }
     }
+}
+
+/// The known file and the receipts, with keys that whoever writes the target cannot choose.
+fn told(
+    args: &ScanArgs,
+    rules: Option<&RuleSet>,
+    key: Option<&FingerprintKey>,
+    mistakes: &mut Vec<String>,
+) -> Told {
+    for (option, path) in [("--receipt-key", &args.receipt_key), ("--known-key", &args.known_key)] {
+        let found = path.as_ref().and_then(|path| Some((path, inside(path, &args.targets)?)));
+        if let Some((path, target)) = found {
+            mistakes.push(format!(
+                "{option} {}: it lies inside the target {target}; keep it elsewhere, or whoever writes the target \
+                 decides what is believed",
+                path.display()
+            ));
+        }
+    }
+    if args.known.is_some() && rules.is_some_and(|rules| rules.find(known::RULE).is_some()) {
+        mistakes
+            .push(format!("--rules: the name `{}` is taken by --known; give the rule another", known::RULE));
+    }
+    Told::read(args, key.map(FingerprintKey::key_id), Timestamp::now(), mistakes)
 }
 
 const NEEDS_KEY: &str = "fingerprints of this run cannot be compared with others; keep a key: umask 077; mkdir -p \

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use shared::finding::{Action, Confidence, Finding, Location, Severity, State};
 use shared::fingerprint::{Fingerprint, KeyId};
+use shared::receipt::ReceiptId;
 
 use pattern::Patterns;
 
@@ -217,6 +218,39 @@ impl<'a> Judge<'a> {
         let mut decision = self.unsuppressed(finding, location, confidence);
         decision.why.push_str(&expired);
         decision
+    }
+
+    /// Decides on one location of a secret that is live: it blocks, whatever suppressions and exceptions say.
+    /// Only who runs the scan can turn all blocking off.
+    pub fn decide_live(&mut self, finding: &Finding, location: &Location) -> Decision {
+        for (index, suppression) in self.policy.suppressions.iter().enumerate() {
+            let here = suppression.path.as_ref().is_none_or(|path| path.matches(&location.path));
+            if suppression.fingerprint == finding.fingerprint && here {
+                self.used_suppressions.insert(index);
+                self.notices.insert(format!(
+                    "the suppression of {} by {} does not hold: the secret is live; rotate it",
+                    suppression.fingerprint, suppression.acceptance.owner
+                ));
+            }
+        }
+        match self.policy.confidence {
+            Threshold::Never => {
+                Decision { action: Action::Report, why: "Nothing blocks in this run.".to_owned() }
+            }
+            Threshold::From(_) => Decision {
+                action: Action::Block,
+                why: "It blocks: a live secret does, whatever the policy accepts.".to_owned(),
+            },
+        }
+    }
+
+    /// Decides on a secret that a receipt proves dead. Its suppression, should there be one, has had its use.
+    pub fn decide_dead(&mut self, finding: &Finding, receipt: &ReceiptId) -> Decision {
+        let same = |suppression: &Suppression| suppression.fingerprint == finding.fingerprint;
+        let used = self.policy.suppressions.iter().enumerate().filter(|(_, suppression)| same(suppression));
+        self.used_suppressions.extend(used.map(|(index, _)| index));
+        let why = format!("It does not block: receipt {receipt} proves it dead.");
+        Decision { action: Action::Report, why }
     }
 
     fn unsuppressed(&self, finding: &Finding, location: &Location, confidence: Confidence) -> Decision {

@@ -246,6 +246,39 @@ impl RuleSet {
         data_encoding::HEXLOWER.encode(&hasher.finalize()[..16])
     }
 
+    /// Adds the rule that stands for what the known file recognises. It has no expression and is never searched
+    /// for.
+    pub fn add_known(&mut self) -> RuleIndex {
+        let definition = Definition {
+            id: crate::matcher::known::RULE.to_owned(),
+            description: "A secret of the store".to_owned(),
+            credential: "keyturn/known".to_owned(),
+            severity: SeverityWord::Critical,
+            confidence: ConfidenceWord::Shaped,
+            tags: Vec::new(),
+            reference: None,
+            revoke: None,
+            regex: String::new(),
+            secret: None,
+            keywords: Vec::new(),
+            preview: 0,
+            max_match: None,
+            entropy: None,
+            stopwords: Vec::new(),
+            check: None,
+            path: definition::PathCondition::default(),
+            near: Vec::new(),
+            context: None,
+            allow: Vec::new(),
+            example: Vec::new(),
+            negative: Vec::new(),
+        };
+        let anchors = Anchors { literals: Vec::new(), before_min: 0, before_max: 0, after: 0 };
+        let rule = Rule { confidence: Confidence::Known, ..Rule::new(Loaded { definition, anchors }) };
+        self.rules.push(rule);
+        RuleIndex(self.rules.len() as u32 - 1)
+    }
+
     fn add(&mut self, rule: Rule) {
         match self.rules.iter_mut().find(|known| known.id == rule.id) {
             Some(known) => *known = rule,

@@ -187,6 +187,8 @@ pub enum Skipped {
     OutsideRoot,
     /// The target holds nothing.
     Empty,
+    /// The known file is forged, expired, replayed or cut short: live secrets were not looked for.
+    KnownFile,
     /// A person stopped the run.
     Interrupted,
 }
@@ -206,6 +208,7 @@ impl Skipped {
             Self::ChangedWhileRead => "changed-while-read",
             Self::OutsideRoot => "outside-root",
             Self::Empty => "empty",
+            Self::KnownFile => "known-file",
             Self::Interrupted => "interrupted",
         }
     }

@@ -4,9 +4,11 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::coverage::Coverage;
 use crate::fingerprint::{Fingerprint, KeyId};
+use crate::known::proof::KnownMatch;
 
 /// The version of the JSON report that this code writes, and the only one that it reads.
 pub const REPORT_VERSION: u32 = 1;
@@ -211,6 +213,38 @@ pub struct Finding {
     /// report, not a million.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub locations_omitted: u64,
+    /// Which value of the store it is, with a proof that it was seen; only where the known file recognised it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownMatch>,
+}
+
+impl Finding {
+    /// What the proof of a known finding is bound to, from what the report says alone: the digests of the
+    /// finding's targets, each once, sorted, with commas between them. A place in an image counts as the image's
+    /// digest. A tree or a file has no digest of its own; each of its places counts as `place:` and SHA-256, in
+    /// hex, over target, path and nested members, each with its length (u64, little-endian) before it, and the
+    /// first and the end byte (u64, little-endian). The places are those that are listed, after redaction.
+    pub fn target_digest(&self) -> String {
+        let digest = |location: &Location| match &location.image {
+            Some(image) => image.digest.clone(),
+            None => location.place_digest(),
+        };
+        let digests: std::collections::BTreeSet<String> = self.locations.iter().map(digest).collect();
+        digests.into_iter().collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Location {
+    fn place_digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        for text in [&self.target, &self.path].into_iter().chain(&self.entries) {
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        hasher.update(self.byte_start.to_le_bytes());
+        hasher.update(self.byte_end.to_le_bytes());
+        format!("place:{}", data_encoding::HEXLOWER.encode(&hasher.finalize()))
+    }
 }
 
 /// Keeps a count that says nothing out of the report.

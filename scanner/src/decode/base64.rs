@@ -3,8 +3,9 @@
 use super::run::{Progress, Stretch, Taken};
 use super::{Map, Part, Piece, is_text};
 
-/// The shortest run worth a look: 18 bytes of text, shorter than any token with a fixed part.
-const RUN_MIN: usize = 24;
+/// The shortest run worth a look: 16 bytes of text without padding, as short as a known value and shorter than any
+/// token with a fixed part.
+const RUN_MIN: usize = 22;
 /// What is decoded to see whether the rest is text: noise passes with a chance below one in ten thousand.
 const TASTE: usize = 16;
 /// Lines shorter than this are no wrapped base64.

@@ -10,6 +10,8 @@ use super::{Map, Part, Piece};
 const BEFORE: usize = 1024;
 /// How far behind it; a longer text goes on as the next one.
 const AFTER: usize = 8 * 1024;
+/// By how much the next one overlaps, so that what lies across the cut is whole in one of them.
+const AGAIN: usize = 4 * 1024;
 
 /// Finds and decodes.
 pub fn decode(
@@ -92,5 +94,6 @@ fn take(part: &Part<'_>, stretch: Stretch, buffer: &mut Vec<u8>, found: &mut dyn
     }
     let label = if percent { "percent" } else { "escape" };
     found(&Piece { label, bytes: buffer, map: Map::Parts(maps) });
-    Taken { end, next: None }
+    let cut = end == limit && end - stretch.start == AFTER;
+    Taken { end: if cut { end - AGAIN } else { end }, next: None }
 }

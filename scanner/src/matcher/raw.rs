@@ -48,11 +48,17 @@ pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
     let mut standing: BTreeMap<u64, u64> = BTreeMap::new();
     let mut hits = Vec::new();
     for raw in raws {
-        let below = standing.range(..raw.span.end).next_back();
-        if below.is_some_and(|(_, end)| *end > raw.span.start) {
+        let mut covered = raw.span.clone();
+        if raw.confidence == Confidence::Known {
+            // What is known comes first and falls to nothing: a dead value must not hide a live one in it.
+            while let Some(other) = overlapping(&standing, &covered) {
+                standing.remove(&other.start);
+                covered = covered.start.min(other.start)..covered.end.max(other.end);
+            }
+        } else if overlapping(&standing, &covered).is_some() {
             continue;
         }
-        standing.insert(raw.span.start, raw.span.end);
+        standing.insert(covered.start, covered.end);
         hits.push(Hit {
             rule: raw.rule,
             confidence: raw.confidence,
@@ -69,6 +75,12 @@ pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
     }
     hits.sort_by_key(|hit| (hit.span.start, hit.rule));
     hits
+}
+
+/// The last span among `standing` that shares a byte with this one.
+fn overlapping(standing: &BTreeMap<u64, u64>, span: &Range<u64>) -> Option<Range<u64>> {
+    let (&start, &end) = standing.range(..span.end).next_back()?;
+    (end > span.start).then_some(start..end)
 }
 
 /// Drops what was seen in decoded text and stands there without decoding too: a text decoded for an escape

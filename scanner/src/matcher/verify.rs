@@ -235,7 +235,7 @@ fn entropy(secret: &[u8]) -> f64 {
 }
 
 /// The format's public prefix, never more than half of the secret, and the length.
-fn preview(secret: &[u8], public: usize) -> String {
+pub fn preview(secret: &[u8], public: usize) -> String {
     let shown = public.min(secret.len() / 2);
     let mut text: String = secret[..shown]
         .iter()

@@ -13,7 +13,7 @@ use super::pattern::Patterns;
 use super::{Acceptance, AllowSkip, Override, OverrideAction, Suppression, Threshold, When};
 
 /// The reasons of skips and opaque parts, for a message that helps.
-const REASONS: [&str; 14] = [
+const REASONS: [&str; 15] = [
     "encrypted",
     "corrupt",
     "unsupported",
@@ -27,6 +27,7 @@ const REASONS: [&str; 14] = [
     "changed-while-read",
     "outside-root",
     "empty",
+    "known-file",
     "interrupted",
 ];
 

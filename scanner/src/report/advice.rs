@@ -1,18 +1,25 @@
 //! What to do about a finding.
 
-use shared::finding::{Finding, State};
+use shared::finding::{Action, Finding, State};
 
 use super::RuleInfo;
 
 /// The steps, in order, each one sentence. Revoking comes first: everything else only stops the next leak.
 pub fn steps(finding: &Finding, rule: Option<&RuleInfo>) -> Vec<String> {
-    let revoke = match rule.and_then(|rule| rule.revoke.as_deref()) {
-        Some(link) => format!("Revoke it at {link}"),
-        None => "Revoke it where it was issued, and issue a new one.".to_owned(),
+    let revoke = match (&finding.known, rule.and_then(|rule| rule.revoke.as_deref())) {
+        (Some(known), _) if known.state.is_live() => {
+            Some("Rotate it: give this report, as JSON, to `rotator respond`.".to_owned())
+        }
+        (Some(_), _) if finding.action == Action::Block => Some(
+            "Give the rotator's receipts with --receipts, if one proves it dead; else rotate it.".to_owned(),
+        ),
+        (Some(_), _) => None,
+        (None, Some(link)) => Some(format!("Revoke it at {link}")),
+        (None, None) => Some("Revoke it where it was issued, and issue a new one.".to_owned()),
     };
     let states = |state: State| finding.locations.iter().any(|location| location.state == state);
     let in_image = finding.locations.iter().any(|location| location.layer.is_some());
-    let mut steps = vec![revoke];
+    let mut steps = Vec::from_iter(revoke);
     if states(State::Config) {
         steps.push(
             "Take it out of ENV, ARG, LABEL and RUN lines: pass it when the container starts, or as a build \

@@ -60,6 +60,7 @@ pub fn finding(rule: &str, action: Action, locations: Vec<Location>) -> Finding 
         preview: "ex_... (40 characters)".into(),
         locations,
         locations_omitted: 0,
+        known: None,
     }
 }
 

@@ -11,6 +11,7 @@
 mod bad_input;
 mod canary;
 mod gate;
+mod known;
 mod program;
 mod reports;
 mod sources;
