@@ -8,6 +8,7 @@
 //! hits are the same for a slice, for a stream, and for any size of the windows in which a stream is read.
 
 mod expression;
+mod fill;
 mod gate;
 pub mod known;
 mod position;
@@ -31,6 +32,7 @@ use crate::decode;
 use crate::rules::load::{BEFORE_MAX, MATCH_MAX};
 use crate::rules::{RuleIndex, RuleSet, RulesError};
 
+use fill::{Filled, fill};
 use gate::Gate;
 use known::Known;
 use position::Position;
@@ -381,25 +383,6 @@ impl Run<'_, '_> {
             raw.decoded.insert(0, piece.label);
         }
     }
-}
-
-enum Filled {
-    Full,
-    Ended,
-    Failed(std::io::Error),
-}
-
-fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> (usize, Filled) {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => return (filled, Filled::Ended),
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return (filled, Filled::Failed(error)),
-        }
-    }
-    (filled, Filled::Full)
 }
 
 #[cfg(test)]

@@ -464,7 +464,7 @@ fn filler(kind: usize, length: usize) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
     fn no_value_is_missed_at_any_place_in_any_form_with_any_windows(
         at in 0_usize..290_000,
