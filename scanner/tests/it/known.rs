@@ -463,42 +463,81 @@ fn filler(kind: usize, length: usize) -> Vec<u8> {
     }
 }
 
+fn engine(value: &str) -> Engine {
+    let file = known_file(&[(value, ValueState::Current)], issue(), &signer());
+    let trusted = TrustedKeys::new(vec![signer().public()]);
+    let freshness = Freshness { now: Timestamp::now(), generation_seen: 0 };
+    let index = KnownIndex::open(&file, &known_key(), &trusted, freshness).unwrap();
+    let rules = RuleSet::from_text("none", "version = 1\n").unwrap();
+    Engine::new(rules, FingerprintKey::from_bytes([0x5a; 32])).unwrap().with_known(index)
+}
+
+/// The places where the engine finds a value, each checked.
+fn places(value: &str, haystack: &[u8], window: usize, drops: Option<usize>) -> Vec<(u64, u64)> {
+    let engine = engine(value);
+    let mut scratch = engine.scratch();
+    let mut reader = Drops(haystack, drops.unwrap_or(1));
+    let content = match drops {
+        None => Content::Slice(haystack),
+        Some(_) => Content::Stream { reader: &mut reader, size_hint: None },
+    };
+    let found = engine.search_in_windows(content, &mut scratch, window).unwrap();
+    let name = fingerprint(value);
+    assert!(found.hits.iter().all(|hit| hit.fingerprint == name && hit.confidence == Confidence::Known));
+    found.hits.iter().map(|hit| (hit.span.start, hit.span.end)).collect()
+}
+
+fn windows() -> impl Strategy<Value = usize> {
+    prop_oneof![2_000_usize..20_000, 20_000_usize..400_000]
+}
+
+/// The sizes of a stream's reads; none for a slice.
+fn reads() -> impl Strategy<Value = Option<usize>> {
+    prop_oneof![Just(None), (1_usize..50).prop_map(Some), (4_000_usize..70_000).prop_map(Some)]
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
     #[test]
-    fn no_value_is_missed_at_any_place_in_any_form_with_any_windows(
+    fn no_value_is_missed_at_any_place_in_any_form(
         at in 0_usize..290_000,
         length in prop_oneof![17_usize..21, 17_usize..120],
         seed in any::<u64>(),
         form in 0..FORMS,
         kind in 0_usize..3,
-        window in prop_oneof![2_000_usize..20_000, 20_000_usize..400_000],
-        drops in prop_oneof![1_usize..50, 4_000_usize..70_000],
-        slice in any::<bool>(),
+        window in windows(),
+        drops in reads(),
     ) {
         let value = value(seed, length);
-        let file = known_file(&[(&value, ValueState::Current)], issue(), &signer());
-        let trusted = TrustedKeys::new(vec![signer().public()]);
-        let freshness = Freshness { now: Timestamp::now(), generation_seen: 0 };
-        let index = KnownIndex::open(&file, &known_key(), &trusted, freshness).unwrap();
-        let rules = RuleSet::from_text("none", "version = 1\n").unwrap();
-        let engine = Engine::new(rules, FingerprintKey::from_bytes([0x5a; 32])).unwrap().with_known(index);
         let mut haystack = filler(kind, 300_000);
         let text = encoded(&value, form);
         haystack.splice(at..at, text.iter().copied());
-        let mut scratch = engine.scratch();
-        let mut reader = Drops(&haystack, drops);
-        let content = if slice {
-            Content::Slice(&haystack)
-        } else {
-            Content::Stream { reader: &mut reader, size_hint: None }
-        };
-        let found = engine.search_in_windows(content, &mut scratch, window).unwrap();
-        prop_assert_eq!(found.hits.len(), 1);
-        let hit = &found.hits[0];
-        prop_assert_eq!(hit.fingerprint, fingerprint(&value));
-        prop_assert_eq!(hit.confidence, Confidence::Known);
-        let place = at as u64..(at + text.len()) as u64;
-        prop_assert!(place.start <= hit.span.start && hit.span.end <= place.end + 2, "{:?} {:?}", hit.span, place);
+        let found = places(&value, &haystack, window, drops);
+        prop_assert_eq!(found.len(), 1);
+        let (start, end) = found[0];
+        // A line break that was taken for an encoded one, and padding, may belong to the place.
+        prop_assert!(at as u64 <= start && end <= (at + text.len()) as u64 + 2, "{start}..{end}, put at {at}");
+    }
+
+    /// Copies lie so close that every cut, of a window, a read, or a piece of decoded text, goes through one.
+    #[test]
+    fn no_value_is_missed_where_windows_and_pieces_are_cut(
+        length in 17_usize..120,
+        seed in any::<u64>(),
+        form in 0..FORMS,
+        window in windows(),
+        drops in reads(),
+    ) {
+        let value = value(seed, length);
+        let text = encoded(&value, form);
+        let mut haystack = Vec::new();
+        let mut copies = 0;
+        while haystack.len() < 150_000 {
+            haystack.extend(std::iter::repeat_n(b'~', copies % 23 + 1));
+            haystack.extend(&text);
+            copies += 1;
+        }
+        prop_assert_eq!(places(&value, &haystack, window, drops).len(), copies);
     }
 }
