@@ -42,6 +42,7 @@ pub struct Raw {
 /// Guarantees: the outcome depends on the set of matches, not on their order.
 pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
     plain_first(&mut raws);
+    known_once(&mut raws);
     near(rules, &mut raws);
     raws.sort_by(|left, right| strength(rules, right).cmp(&strength(rules, left)));
     // Spans that stand, by start; they never overlap, so the neighbour below is the only one to look at.
@@ -92,6 +93,21 @@ fn plain_first(raws: &mut Vec<Raw>) {
     raws.sort_by_key(|raw| (raw.rule, raw.span.start, raw.span.end, raw.fingerprint, raw.decoded.len()));
     raws.dedup_by(|next, kept| {
         (next.rule, &next.span, next.fingerprint) == (kept.rule, &kept.span, kept.fingerprint)
+    });
+}
+
+/// Drops a known value that was seen twice in one place: a piece of decoded text may begin inside an escape whose
+/// last digit is the letter that it stands for (`%31`).
+fn known_once(raws: &mut Vec<Raw>) {
+    let known = |raw: &Raw| raw.confidence == Confidence::Known;
+    if !raws.iter().any(known) {
+        return;
+    }
+    raws.sort_by_key(|raw| (raw.rule, raw.fingerprint, raw.span.start, std::cmp::Reverse(raw.span.end)));
+    raws.dedup_by(|next, kept| {
+        known(next)
+            && (next.rule, next.fingerprint) == (kept.rule, kept.fingerprint)
+            && next.span.start < kept.span.end
     });
 }
 

@@ -487,6 +487,25 @@ fn places(value: &str, haystack: &[u8], window: usize, drops: Option<usize>) -> 
     found.hits.iter().map(|hit| (hit.span.start, hit.span.end)).collect()
 }
 
+/// An escape begins a piece of decoded text; a value with an escape of its own lies across the piece's end, and no
+/// other escape follows.
+#[test]
+fn no_value_is_missed_where_a_text_with_escapes_is_cut() {
+    let value = value(20, 40);
+    let text = encoded(&value, 6);
+    for before in 8 * 1024 - 2 * text.len()..8 * 1024 + 10 {
+        let plain = |length| std::iter::repeat_n(b'~', length);
+        let haystack: Vec<u8> = b"%41"
+            .iter()
+            .copied()
+            .chain(plain(before))
+            .chain(text.iter().copied())
+            .chain(plain(5000))
+            .collect();
+        assert_eq!(places(&value, &haystack, 300_000, None).len(), 1, "{before}");
+    }
+}
+
 fn windows() -> impl Strategy<Value = usize> {
     prop_oneof![2_000_usize..20_000, 20_000_usize..400_000]
 }
