@@ -242,7 +242,12 @@ fn keys_are_made_once_and_kept_private() {
     let workshop = Workshop::new();
     let made = workshop.run(&["keys", "keys"]);
     assert_eq!(made.code, 0, "{made:?}");
-    for (name, mode) in [("fingerprint.key", 0o600), ("receipts.pem", 0o600), ("receipts.pub.pem", 0o644)] {
+    for (name, mode) in [
+        ("fingerprint.key", 0o600),
+        ("known.key", 0o600),
+        ("receipts.pem", 0o600),
+        ("receipts.pub.pem", 0o644),
+    ] {
         let found = std::fs::metadata(workshop.path("keys").join(name)).unwrap().permissions().mode();
         assert_eq!(found & 0o777, mode, "{name}");
     }
