@@ -52,8 +52,12 @@ pub(crate) enum TarError {
     Read(io::Error),
 }
 
-/// Whether a block is a tar header: its checksum holds.
+/// Whether a block is a tar header: its checksum holds, or it has the mark of POSIX and GNU archives and is damaged.
+/// Such an archive is opened all the same, so that the damage is said.
 pub(crate) fn is_header(head: &[u8]) -> bool {
+    if head.get(257..262) == Some(b"ustar".as_slice()) && head.len() >= BLOCK {
+        return true;
+    }
     // The checksum's field first: it rules out nearly everything that is no header.
     if head.len() < BLOCK || head[0] == 0 || !head[148..156].iter().any(u8::is_ascii_digit) {
         return false;
