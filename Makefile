@@ -12,6 +12,9 @@ demo: ## The whole loop on this machine: a leak found, blocked, rotated away, an
 	cargo build --release --locked -p scanner -p rotator -p testdata
 	testdata/demo/run
 
+simulate: ## 200,000 seeds of the rotation machine's simulation (KEYTURN_SEED=N runs one again).
+	KEYTURN_SEEDS=200000 cargo test --release --locked -p rotator --lib simulation -- --nocapture
+
 install: ## The servers and tools of the tests, kept in ~/.cache/keyturn (KEYTURN_CACHE).
 	@testdata/install/all.sh
 
