@@ -99,7 +99,7 @@ fn select<'m>(manifests: &'m Manifests, names: &[String]) -> anyhow::Result<Vec<
                 (Some(_), Some(_)) => {
                     anyhow::bail!("{name}: more than one Rotation has this name; write namespace/name")
                 }
-                (None, _) => anyhow::bail!("{name}: there is no such Rotation; `rotator status` lists them"),
+                (None, _) => anyhow::bail!("{name}: there is no such Rotation; correct the name"),
             }
         })
         .collect()
