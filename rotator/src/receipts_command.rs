@@ -1,13 +1,20 @@
 //! `rotator receipts`: the receipts of a folder, listed, shown and checked.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use shared::exit::Exit;
-use shared::receipt::{Folder, Receipt, chain};
+use shared::receipt::{Folder, Head, Receipt, chain};
 use shared::signing::TrustedKeys;
+
+use crate::manifest::check::check as check_manifests;
+use crate::manifest::load::load;
+use crate::rotation::issue::stored_head;
+use crate::runner;
+use crate::sync::objects::Objects;
+use crate::sync::stores::Stores;
 
 /// The arguments of `rotator receipts`.
 #[derive(Debug, Args)]
@@ -34,11 +41,17 @@ pub enum ReceiptsCommand {
         /// The receipt's id, as `list` prints it
         id: String,
     },
-    /// Check every signature, and that no receipt is missing before the last one
+    /// Check every signature, and that no receipt is missing
+    #[command(after_help = "\
+Without --config the receipts are checked against each other alone: that the newest ones were taken away shows only
+against the stores, which know the last receipt.")]
     Verify {
         /// Which receipts
         #[command(flatten)]
         at: FolderArgs,
+        /// Manifests: the last receipts are compared with those that the stores of their Rotations know
+        #[arg(long, value_name = "PATH")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -75,7 +88,14 @@ pub fn run(args: &ReceiptsArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
             refused(&folder)
         }
         ReceiptsCommand::Show { at, id } => show(&at.read()?, id, out),
-        ReceiptsCommand::Verify { at } => verify(&at.read()?, out),
+        ReceiptsCommand::Verify { at, config } => {
+            let heads = match config.as_deref().map(heads).transpose()? {
+                Some(Heads::Known(heads)) => Some(heads),
+                Some(Heads::Unknown(exit)) => return Ok(exit),
+                None => None,
+            };
+            verify(&at.read()?, heads.as_deref(), out)
+        }
     }
 }
 
@@ -109,21 +129,80 @@ fn show(folder: &Folder, id: &str, out: &mut dyn Write) -> anyhow::Result<Exit> 
     Ok(Exit::Done)
 }
 
-fn verify(folder: &Folder, out: &mut dyn Write) -> anyhow::Result<Exit> {
+/// What the stores know as their last receipts.
+enum Heads {
+    Known(Vec<Head>),
+    /// They could not be asked; why was said.
+    Unknown(Exit),
+}
+
+/// Asks every store that a Rotation publishes to.
+fn heads(config: &Path) -> anyhow::Result<Heads> {
+    let (manifests, mut problems) = load(config);
+    problems.extend(check_manifests(&manifests));
+    if !problems.is_empty() {
+        runner::print_problems(problems)?;
+        return Ok(Heads::Unknown(Exit::Usage));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stores = Stores::new(&manifests, Objects::new(&manifests, None));
+        let mut heads = Vec::new();
+        let mut answer = None;
+        for object in &manifests.rotations {
+            let head = match stores.open(&object.spec.publish.store_ref, object.namespace()).await {
+                Ok(store) => stored_head(store.provider()).await.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match head {
+                // Several Rotations publish to one store.
+                Ok(Some(head)) if !heads.contains(&head) => heads.push(head),
+                Ok(_) => {}
+                Err(why) => {
+                    let name = object.full_name();
+                    writeln!(
+                        std::io::stderr().lock(),
+                        "error: Rotation {name}: {why}; nothing was compared"
+                    )?;
+                    answer = Some(Exit::Blocked);
+                    break;
+                }
+            }
+        }
+        stores.close().await;
+        Ok(answer.map_or(Heads::Known(heads), Heads::Unknown))
+    })
+}
+
+fn verify(folder: &Folder, heads: Option<&[Head]>, out: &mut dyn Write) -> anyhow::Result<Exit> {
     // A receipt that does not count is also a gap in the chain; the first is the reason.
     if !folder.refused.is_empty() {
         return refused(folder);
     }
-    if let Err(error) = chain::verify(&folder.receipts, 1, None) {
-        writeln!(std::io::stderr().lock(), "error: {error}")?;
-        return Ok(Exit::Blocked);
-    }
-    match folder.receipts.last() {
-        Some(last) => {
-            let seq = last.receipt().seq;
-            writeln!(out, "{seq} receipts: every signature and the chain hold; the last is {}", last.link())?;
+    let ends = match chain::verify(&folder.receipts, 1, heads) {
+        Ok(ends) => ends,
+        Err(error) => {
+            writeln!(std::io::stderr().lock(), "error: {error}")?;
+            return Ok(Exit::Blocked);
         }
-        None => writeln!(out, "no receipts")?,
+    };
+    let links: Vec<String> = ends.iter().map(|last| last.link().to_string()).collect();
+    let count = folder.receipts.len();
+    let compared = if heads.is_some() { ", which the stores know" } else { "" };
+    match links.as_slice() {
+        [] => writeln!(out, "no receipts")?,
+        [last] => {
+            writeln!(
+                out,
+                "{count} receipts: every signature and the chain hold; the last is {last}{compared}"
+            )?;
+        }
+        many => writeln!(
+            out,
+            "{count} receipts: every signature and {} chains hold; the last are {}{compared}",
+            many.len(),
+            many.join(", ")
+        )?,
     }
     Ok(Exit::Done)
 }

@@ -26,6 +26,7 @@ use crate::manifest::check::check as check_manifests;
 use crate::manifest::load::load;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::{LeakAction, RotationSpec, StrategySpec};
+use crate::provider::Provider;
 use crate::rotate_command::{self, Occasion};
 use crate::rotation::context::Journal as _;
 use crate::rotation::production::Keys;
@@ -170,6 +171,8 @@ enum Plan {
     Undone(String),
     /// A run that replaces the value is under way; it goes on.
     GoOn,
+    /// A run under way has the value in its hands: it is hurried, or makes another one.
+    Hurry(Fingerprint, &'static str),
     /// A run starts.
     Start(Fingerprint),
 }
@@ -260,13 +263,20 @@ impl Responder<'_> {
             Ok(plan) => plan,
             Err(why) => Plan::Undone(why),
         };
+        let (starts, would) = match &plan {
+            Plan::Start(_) => (true, "would be rotated"),
+            Plan::Hurry(_, would) => (false, *would),
+            Plan::GoOn | Plan::Settled(_) | Plan::Tell(_) | Plan::Ask(_) | Plan::Undone(_) => {
+                (false, "the run under way would go on")
+            }
+        };
         let (occasion, exit) = match plan {
             Plan::Settled(how) => (Err(how), Exit::Done),
             Plan::Tell(what) => (Err(format!("ALERT: {what}")), Exit::Done),
             Plan::Ask(what) => (Err(format!("NEEDS A PERSON: {what}")), Exit::Incomplete),
             Plan::Undone(why) => (Err(format!("NOT ROTATED: {why}")), Exit::Blocked),
             Plan::GoOn => (Ok(Occasion::None), Exit::Done),
-            Plan::Start(current) => {
+            Plan::Hurry(current, _) | Plan::Start(current) => {
                 let finding_id = leak.findings.first().cloned().unwrap_or_default();
                 let actor = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
                 let trigger = Trigger::Leak { finding_id, actor };
@@ -281,10 +291,8 @@ impl Responder<'_> {
                 return Ok(exit);
             }
         };
-        let starts = matches!(occasion, Occasion::Replace { .. });
         if self.args.dry_run {
-            let what = if starts { "would be rotated" } else { "the run under way would go on" };
-            writeln!(out, "    {what} (dry run: nothing was done)")?;
+            writeln!(out, "    {would} (dry run: nothing was done)")?;
             return Ok(Exit::Done);
         }
         if starts && let Some(what) = self.held_back(object).await {
@@ -302,13 +310,35 @@ impl Responder<'_> {
             Ok(store) => store,
             Err(error) => return Some(format!("NOT ROTATED: {error}")),
         };
-        match admit(store.provider(), &name, self.args.limits, Timestamp::now()).await {
+        let others = match self.other_stores(object).await {
+            Ok(others) => others,
+            Err(why) => return Some(format!("NOT ROTATED: {why}")),
+        };
+        match admit(store.provider(), &others, &name, self.args.limits, Timestamp::now()).await {
             Ok(Admission::Granted) => None,
             Ok(Admission::Denied { limit, until }) => Some(format!(
                 "ALERT, NOT ROTATED: {limit} holds it until {until:.0}; respond again then, or `rotator rotate {name} --now`"
             )),
             Err(why) => Some(format!("NOT ROTATED: leaks cannot be counted: {why}")),
         }
+    }
+
+    /// The stores that other Rotations publish to, each once.
+    async fn other_stores(&self, object: &Object<RotationSpec>) -> Result<Vec<Provider>, String> {
+        let place =
+            |object: &Object<RotationSpec>| Place { path: String::new(), ..Place::of_rotation(object) };
+        let mut seen = vec![place(object)];
+        let mut others = Vec::new();
+        for other in &self.manifests.rotations {
+            let place = place(other);
+            if seen.iter().any(|one: &Place| one.is_same_as(&place)) {
+                continue;
+            }
+            let store = self.stores.open(&other.spec.publish.store_ref, other.namespace()).await;
+            others.push(store.map_err(|error| error.to_string())?.provider().clone());
+            seen.push(place);
+        }
+        Ok(others)
     }
 
     async fn drive(&self, name: &str, occasion: &Occasion, out: &mut dyn Write) -> anyhow::Result<Exit> {
@@ -337,7 +367,7 @@ impl Responder<'_> {
         let record = journal.load().await.map_err(|error| error.to_string())?.map(|(_, record)| record);
         let prints: Vec<Fingerprint> = values.iter().map(|value| self.fingerprint(&value.secret)).collect();
         if let Some(record) = record.as_ref().filter(|record| !matches!(record.phase, Phase::Proven { .. })) {
-            return Ok(under_way(record, &prints, &name));
+            return Ok(under_way(record, &prints, object.spec.on_leak.action));
         }
         let mut current = values.iter().zip(&prints).filter(|(value, _)| value.state == ValueState::Current);
         let Some((_, current)) = current.next() else {
@@ -370,17 +400,39 @@ impl Responder<'_> {
     }
 }
 
-/// A run is under way: it replaces the value, or is about to publish it, or has nothing to do with it any more.
-fn under_way(record: &Record, prints: &[Fingerprint], name: &str) -> Plan {
-    if record.phase.pending().is_some_and(|(_, pending)| prints.contains(&pending.fingerprint)) {
-        return Plan::Undone(format!(
-            "it is the new value of a run under way; `rotator rotate {name} --resume`, then respond again"
-        ));
+/// A run is under way: it replaces the value, or has it ready, or has nothing to do with it any more.
+fn under_way(record: &Record, prints: &[Fingerprint], action: LeakAction) -> Plan {
+    let pending = record.phase.pending().map(|(_, pending)| pending.fingerprint);
+    let outgoing = record.current.as_ref().map(|current| current.fingerprint);
+    match (pending, outgoing, action) {
+        (Some(pending), _, LeakAction::Rotate) if prints.contains(&pending) => {
+            let published = matches!(
+                record.phase,
+                Phase::Tested { .. }
+                    | Phase::Published { .. }
+                    | Phase::Spread { .. }
+                    | Phase::Revoked { .. }
+                    | Phase::Proven { .. }
+            );
+            if published {
+                Plan::Start(pending)
+            } else {
+                Plan::Hurry(pending, "the run under way would make another value")
+            }
+        }
+        (Some(pending), _, LeakAction::Approve | LeakAction::Alert) if prints.contains(&pending) => {
+            Plan::Ask(
+                "the new value of a run under way leaked; rotate once more when it has ended".to_owned(),
+            )
+        }
+        (_, Some(outgoing), LeakAction::Rotate) if prints.contains(&outgoing) => {
+            Plan::Hurry(outgoing, "the run under way would be hurried")
+        }
+        (_, Some(outgoing), LeakAction::Approve | LeakAction::Alert) if prints.contains(&outgoing) => {
+            Plan::GoOn
+        }
+        _ => Plan::Settled("already replaced".to_owned()),
     }
-    if record.current.as_ref().is_some_and(|current| prints.contains(&current.fingerprint)) {
-        return Plan::GoOn;
-    }
-    Plan::Settled("already replaced".to_owned())
 }
 
 /// The accounts of a strategy.

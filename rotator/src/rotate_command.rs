@@ -27,6 +27,9 @@ const CONCURRENCY: usize = 16;
 /// How long a drive is waited for that only has to wait: consumers that restart, a grace of seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Between two looks at a Rotation that another rotator holds.
+const HELD_PAUSE: Duration = Duration::from_millis(500);
+
 /// What starts a run.
 #[derive(Clone, Debug)]
 pub enum Occasion {
@@ -149,6 +152,14 @@ async fn patiently(
 ) -> Result<End, String> {
     let Ready { context, spec, schedule } = ready;
     let started = context.clock.now();
+    let replace = || match occasion {
+        Occasion::Replace { trigger, current } => {
+            Some(Wish::Replace { trigger: trigger.clone(), current: *current })
+        }
+        Occasion::Due | Occasion::None | Occasion::Now(_) => None,
+    };
+    // A run under way may publish the very value that leaked: then the next one replaces it.
+    let mut again = replace();
     let mut wish = match occasion {
         Occasion::Now(trigger) => Wish::Start(trigger.clone()),
         Occasion::Replace { trigger, current } => {
@@ -169,15 +180,31 @@ async fn patiently(
     };
     loop {
         let end = drive(context, spec, wish).await;
-        let now = context.clock.now();
-        match end {
-            End::Until { at, .. }
-                if Duration::try_from(at.duration_since(started)).unwrap_or_default() < PATIENCE =>
-            {
-                tokio::time::sleep(Duration::try_from(at.duration_since(now)).unwrap_or_default()).await;
-                wish = Wish::Resume;
-            }
-            end => return Ok(end),
+        let wait = |at: Timestamp| {
+            let soon = Duration::try_from(at.duration_since(started)).unwrap_or_default() < PATIENCE;
+            soon.then(|| Duration::try_from(at.duration_since(context.clock.now())).unwrap_or_default())
+        };
+        match (end, replace()) {
+            (End::Until { at, class }, _) => match wait(at) {
+                Some(time) => {
+                    tokio::time::sleep(time).await;
+                    wish = Wish::Resume;
+                }
+                None => return Ok(End::Until { at, class }),
+            },
+            // A leak is not left to whoever works on the Rotation for another reason.
+            (End::Held { until }, Some(replace)) => match wait(until) {
+                Some(time) => {
+                    tokio::time::sleep(time.max(HELD_PAUSE)).await;
+                    wish = replace;
+                }
+                None => return Ok(End::Held { until }),
+            },
+            (End::Proven { revision }, _) => match again.take() {
+                Some(replace) => wish = replace,
+                None => return Ok(End::Proven { revision }),
+            },
+            (end @ (End::Nothing | End::Held { .. } | End::NeedsPerson { .. }), _) => return Ok(end),
         }
     }
 }

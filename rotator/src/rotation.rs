@@ -15,6 +15,7 @@ pub mod discovered;
 pub mod drive;
 pub mod generate;
 pub mod issue;
+pub mod leak;
 pub mod plan;
 pub mod planted;
 pub mod production;

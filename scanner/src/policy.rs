@@ -51,6 +51,8 @@ pub struct Policy {
     pub allow_skips: Vec<AllowSkip>,
     /// Findings that are accepted.
     pub suppressions: Vec<Suppression>,
+    /// Live secrets that are accepted.
+    pub accepted_live: Vec<AcceptLive>,
     /// What an opaque part means.
     pub opaque: OpaqueMeans,
     /// Other limits, by name, as they were written.
@@ -67,6 +69,7 @@ impl Default for Policy {
             overrides: Vec::new(),
             allow_skips: Vec::new(),
             suppressions: Vec::new(),
+            accepted_live: Vec::new(),
             opaque: OpaqueMeans::Report,
             limits: Vec::new(),
         }
@@ -164,6 +167,17 @@ pub struct Suppression {
     pub acceptance: Acceptance,
 }
 
+/// A live secret that may pass for a while: two people or teams answer for it.
+#[derive(Clone, Debug)]
+pub struct AcceptLive {
+    /// Which secret.
+    pub fingerprint: Fingerprint,
+    /// Which of its places; all without it.
+    pub path: Option<Patterns>,
+    /// Who (all of them, in one text), why, until when.
+    pub acceptance: Acceptance,
+}
+
 /// What the policy makes of one location, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -178,6 +192,7 @@ pub struct Judge<'a> {
     policy: &'a Policy,
     today: Date,
     used_suppressions: BTreeSet<usize>,
+    used_accepted_live: BTreeSet<usize>,
     used_skips: BTreeSet<usize>,
     notices: BTreeSet<String>,
 }
@@ -189,6 +204,7 @@ impl<'a> Judge<'a> {
             policy,
             today,
             used_suppressions: BTreeSet::new(),
+            used_accepted_live: BTreeSet::new(),
             used_skips: BTreeSet::new(),
             notices: BTreeSet::new(),
         }
@@ -220,8 +236,9 @@ impl<'a> Judge<'a> {
         decision
     }
 
-    /// Decides on one location of a secret that is live: it blocks, whatever suppressions and exceptions say.
-    /// Only who runs the scan can turn all blocking off.
+    /// Decides on one location of a secret that is live: it blocks, whatever suppressions and exceptions say. Only an
+    /// acceptance of exactly this, by two owners and until a day, lets it pass, or who runs the scan and turns all
+    /// blocking off.
     pub fn decide_live(&mut self, finding: &Finding, location: &Location) -> Decision {
         for (index, suppression) in self.policy.suppressions.iter().enumerate() {
             let here = suppression.path.as_ref().is_none_or(|path| path.matches(&location.path));
@@ -233,13 +250,31 @@ impl<'a> Judge<'a> {
                 ));
             }
         }
+        let mut expired = String::new();
+        for (index, accepted) in self.policy.accepted_live.iter().enumerate() {
+            let here = accepted.path.as_ref().is_none_or(|path| path.matches(&location.path));
+            if accepted.fingerprint != finding.fingerprint || !here {
+                continue;
+            }
+            self.used_accepted_live.insert(index);
+            let Acceptance { owner, reason, expires } = &accepted.acceptance;
+            if accepted.acceptance.holds(self.today) {
+                let why = format!("It is live, and accepted until {expires} by {owner}: {reason}.");
+                return Decision { action: Action::Suppressed, why };
+            }
+            expired = format!(" Its acceptance by {owner} expired on {expires}.");
+            let fingerprint = accepted.fingerprint;
+            self.notices.insert(format!(
+                "the acceptance of the live {fingerprint} by {owner} expired on {expires} and no longer holds"
+            ));
+        }
         match self.policy.confidence {
             Threshold::Never => {
                 Decision { action: Action::Report, why: "Nothing blocks in this run.".to_owned() }
             }
             Threshold::From(_) => Decision {
                 action: Action::Block,
-                why: "It blocks: a live secret does, whatever the policy accepts.".to_owned(),
+                why: format!("It blocks: a live secret does, whatever the policy accepts.{expired}"),
             },
         }
     }
@@ -249,6 +284,9 @@ impl<'a> Judge<'a> {
         let same = |suppression: &Suppression| suppression.fingerprint == finding.fingerprint;
         let used = self.policy.suppressions.iter().enumerate().filter(|(_, suppression)| same(suppression));
         self.used_suppressions.extend(used.map(|(index, _)| index));
+        let same = |accepted: &AcceptLive| accepted.fingerprint == finding.fingerprint;
+        let used = self.policy.accepted_live.iter().enumerate().filter(|(_, accepted)| same(accepted));
+        self.used_accepted_live.extend(used.map(|(index, _)| index));
         let why = format!("It does not block: receipt {receipt} proves it dead.");
         Decision { action: Action::Report, why }
     }
@@ -308,6 +346,13 @@ impl<'a> Judge<'a> {
             let Suppression { fingerprint, acceptance, .. } = &self.policy.suppressions[index];
             notices.insert(format!(
                 "the suppression of {fingerprint} by {} matches nothing: remove it",
+                acceptance.owner
+            ));
+        }
+        for index in (0..self.policy.accepted_live.len()).filter(|i| unused(&self.used_accepted_live, i)) {
+            let AcceptLive { fingerprint, acceptance, .. } = &self.policy.accepted_live[index];
+            notices.insert(format!(
+                "the acceptance of the live {fingerprint} by {} matches nothing: remove it",
                 acceptance.owner
             ));
         }

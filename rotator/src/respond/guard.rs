@@ -1,8 +1,10 @@
-//! How often leaks may start runs: a cooldown and a daily budget for each Rotation, a breaker for all of a store.
+//! How often leaks may start runs: a cooldown and a daily budget for each Rotation, a breaker for all of them.
 //!
-//! The count lies in the store that the Rotation publishes to, under check-and-set, and is taken before the run
-//! starts: two responders, or one that is killed again and again, never start more runs than are allowed.
+//! The count of a Rotation lies in the store that it publishes to, under check-and-set, and is taken before the run
+//! starts: two responders, or one that is killed again and again, never start more runs than are allowed. The breaker
+//! adds up the counts of all stores; two responders that count in two stores at the same moment may pass it by one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
@@ -29,7 +31,7 @@ pub struct Limits {
     /// How many runs leaks start for one Rotation in 24 hours
     #[arg(long, value_name = "N", default_value_t = 6)]
     pub daily_budget: u32,
-    /// How many runs leaks start in one hour for all Rotations that publish to one store
+    /// How many runs leaks start in one hour for all Rotations together
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub breaker: u32,
 }
@@ -60,20 +62,26 @@ struct Run {
     at: Timestamp,
 }
 
-/// Counts a run of a Rotation, if it may start.
+/// Counts a run of a Rotation, if it may start: in the store that it publishes to, where `others` are the other stores
+/// whose runs count for the breaker.
 ///
 /// # Errors
-/// When the count cannot be read or written, in one line.
+/// When a count cannot be read or written, in one line.
 pub async fn admit(
     provider: &Provider,
+    others: &[Provider],
     rotation: &str,
     limits: Limits,
     now: Timestamp,
 ) -> Result<Admission, String> {
+    let mut elsewhere = Vec::new();
+    for other in others {
+        elsewhere.extend(load(other).await?.1.runs);
+    }
     for _ in 0..CONFLICTS_MAX {
         let (version, mut state) = load(provider).await?;
         state.runs.retain(|run| run.at > before(now, DAY));
-        if let Some(denied) = denied(&state, rotation, limits, now) {
+        if let Some(denied) = denied(&state, &elsewhere, rotation, limits, now) {
             return Ok(denied);
         }
         state.runs.push(Run { rotation: rotation.to_owned(), at: now });
@@ -114,14 +122,21 @@ fn after(at: Timestamp, span: Duration) -> Timestamp {
 }
 
 /// The first limit that is reached, the widest first.
-fn denied(state: &State, rotation: &str, limits: Limits, now: Timestamp) -> Option<Admission> {
-    let runs = |span: Duration, of: Option<&str>| {
-        let mut times: Vec<Timestamp> = state
-            .runs
-            .iter()
-            .filter(|run| run.at > before(now, span) && of.is_none_or(|name| run.rotation == name))
-            .map(|run| run.at)
-            .collect();
+fn denied(
+    state: &State,
+    elsewhere: &[Run],
+    rotation: &str,
+    limits: Limits,
+    now: Timestamp,
+) -> Option<Admission> {
+    // Two manifests may lead to one store, whose runs then come twice.
+    let all: BTreeSet<(Timestamp, &str)> =
+        state.runs.iter().chain(elsewhere).map(|run| (run.at, run.rotation.as_str())).collect();
+    let all: Vec<Timestamp> = all.into_iter().map(|(at, _)| at).collect();
+    let own = state.runs.iter().filter(|run| run.rotation == rotation).map(|run| run.at);
+    let own: Vec<Timestamp> = own.collect();
+    let within = |span: Duration, times: &[Timestamp]| {
+        let mut times: Vec<Timestamp> = times.iter().copied().filter(|at| *at > before(now, span)).collect();
         times.sort_unstable();
         times
     };
@@ -133,11 +148,9 @@ fn denied(state: &State, rotation: &str, limits: Limits, now: Timestamp) -> Opti
             Admission::Denied { limit, until: leaves.map_or(Timestamp::MAX, |at| after(*at, span)) }
         })
     };
-    full("the breaker", &runs(HOUR, None), limits.breaker, HOUR)
-        .or_else(|| full("the daily budget", &runs(DAY, Some(rotation)), limits.daily_budget, DAY))
-        .or_else(|| {
-            full("the cooldown", &runs(limits.cooldown.0.min(DAY), Some(rotation)), 1, limits.cooldown.0)
-        })
+    full("the breaker", &within(HOUR, &all), limits.breaker, HOUR)
+        .or_else(|| full("the daily budget", &within(DAY, &own), limits.daily_budget, DAY))
+        .or_else(|| full("the cooldown", &within(limits.cooldown.0.min(DAY), &own), 1, limits.cooldown.0))
 }
 
 #[cfg(test)]
@@ -166,22 +179,40 @@ mod tests {
         let denies = |limit, until| Some(Admission::Denied { limit, until: at(until) });
         let now = at(100_000);
         let none: &[(&str, u64)] = &[];
-        assert_eq!(denied(&state(none), "a", limits(600, 6, 30), now), None);
+        assert_eq!(denied(&state(none), &[], "a", limits(600, 6, 30), now), None);
         let one = [("a", 99_900)];
-        assert_eq!(denied(&state(&one), "a", limits(600, 6, 30), now), denies("the cooldown", 100_500));
-        assert_eq!(denied(&state(&one), "b", limits(600, 6, 30), now), None, "of its own Rotation alone");
-        assert_eq!(denied(&state(&one), "a", limits(60, 6, 30), now), None, "it is over");
+        assert_eq!(denied(&state(&one), &[], "a", limits(600, 6, 30), now), denies("the cooldown", 100_500));
+        assert_eq!(
+            denied(&state(&one), &[], "b", limits(600, 6, 30), now),
+            None,
+            "of its own Rotation alone"
+        );
+        assert_eq!(denied(&state(&one), &[], "a", limits(60, 6, 30), now), None, "it is over");
         let two = [("a", 50_000), ("a", 90_000)];
-        assert_eq!(denied(&state(&two), "a", limits(0, 2, 30), now), denies("the daily budget", 136_400));
-        assert_eq!(denied(&state(&two), "a", limits(0, 3, 30), now), None);
+        assert_eq!(
+            denied(&state(&two), &[], "a", limits(0, 2, 30), now),
+            denies("the daily budget", 136_400)
+        );
+        assert_eq!(denied(&state(&two), &[], "a", limits(0, 3, 30), now), None);
         let three = [("a", 97_000), ("b", 98_000), ("c", 99_000)];
-        assert_eq!(denied(&state(&three), "d", limits(0, 6, 3), now), denies("the breaker", 100_600));
-        assert_eq!(denied(&state(&three), "d", limits(0, 6, 3), at(100_600)), None);
+        assert_eq!(denied(&state(&three), &[], "d", limits(0, 6, 3), now), denies("the breaker", 100_600));
+        assert_eq!(denied(&state(&three), &[], "d", limits(0, 6, 3), at(100_600)), None);
+        let elsewhere = state(&[("c", 97_500), ("d", 99_000), ("a", 99_900)]).runs;
+        assert_eq!(
+            denied(&state(&one), &elsewhere, "b", limits(0, 6, 3), now),
+            denies("the breaker", 101_100),
+            "runs of other stores count"
+        );
+        assert_eq!(
+            denied(&state(&one), &elsewhere, "b", limits(0, 2, 4), now),
+            None,
+            "for the breaker alone"
+        );
     }
 
     #[test]
     fn nothing_allowed_is_never_allowed() {
         let never = Admission::Denied { limit: "the breaker", until: Timestamp::MAX };
-        assert_eq!(denied(&state(&[]), "a", limits(0, 6, 0), at(1)), Some(never));
+        assert_eq!(denied(&state(&[]), &[], "a", limits(0, 6, 0), at(1)), Some(never));
     }
 }

@@ -9,6 +9,7 @@ use crate::rotation::context::{
     Backend, CasError, Clock, Context, Journal, LoadError, Maker, Publication, PublicationError, Published,
     World,
 };
+use crate::rotation::leak::hurry;
 use crate::rotation::plan::{LateWrites, plan};
 use crate::rotation::planted::{self, Bug};
 use crate::rotation::spec::Spec;
@@ -22,7 +23,7 @@ pub enum Wish {
     /// Start a run if none is under way, else go on with that one.
     Start(Trigger),
     /// The same, but start only while this secret is what is published: one value is replaced once, however often
-    /// and by however many it is asked for.
+    /// and by however many it is asked for. A run under way is hurried if this secret is one of its two.
     Replace {
         /// Why.
         trigger: Trigger,
@@ -96,6 +97,7 @@ async fn take<W: World>(context: &Context<W>, spec: &Spec, wish: Wish) -> Result
     };
     check_age(loaded.as_ref().map(|(_, record)| record), spec)?;
     let now = context.clock.now();
+    let late_writes = late_writes(context);
     let start = match wish {
         Wish::Resume => None,
         Wish::Start(trigger) => Some((trigger, None)),
@@ -108,7 +110,11 @@ async fn take<W: World>(context: &Context<W>, spec: &Spec, wish: Wish) -> Result
             held(context, &record, now)?;
             (version, begin(context, spec, Some(&record), start).await?)
         }
-        (Some((version, record)), None | Some(_)) => (version, record),
+        (Some((version, mut record)), Some((trigger, leaked))) => {
+            hurry(&mut record, &trigger, leaked, late_writes, now);
+            (version, record)
+        }
+        (Some(loaded), None) => loaded,
     };
     if let Some(needs) = &record.needs_person {
         return Err(End::NeedsPerson { why: needs.why.clone(), next: needs.next.clone() });
@@ -257,8 +263,12 @@ async fn store<W: World>(
     }
 }
 
+fn late_writes<W: World>(context: &Context<W>) -> LateWrites {
+    if context.backend.locks() { LateWrites::Refused } else { LateWrites::Possible }
+}
+
 async fn run<W: World>(context: &Context<W>, spec: &Spec, mut version: u64, mut record: Record) -> End {
-    let late_writes = if context.backend.locks() { LateWrites::Refused } else { LateWrites::Possible };
+    let late_writes = late_writes(context);
     for _ in 0..COMMITS_MAX {
         let step = plan(&record, spec, late_writes, context.clock.now());
         let rest = match step {

@@ -3,25 +3,29 @@
 //! The head is written first, with the whole envelope in it, under check-and-set: two rotators never take the same
 //! number, and a crash before the file is written leaves it to be written by the next one.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use data_encoding::BASE64;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::fingerprint::KeyId;
+use shared::fingerprint::{Fingerprint, FingerprintKey};
 use shared::journal::{Phase, PhaseName, Progress, ProofKind, Record};
+use shared::known::parts;
 use shared::receipt::{
     Answer, EndpointProof, Part, PhaseAt, Proof, RECEIPT_VERSION, Receipt, ReceiptId, RotationRef, Signed,
     chain::Head,
 };
-use shared::secret::Secret;
+use shared::secret::{Redacted, Secret};
 use shared::signing::{PrivateKey, TrustedKeys};
 
-use crate::provider::{Key, Provider, ReadError, WriteError};
+use crate::provider::{Document, Key, Provider, ReadError, WriteError};
 use crate::rotation::context::{NoAnswer, Receipts};
 
 /// Where the head lies in the store.
 const HEAD_PATH: &str = "keyturn/receipts/head";
+/// How many parts of a secret a receipt lists: more lines than the longest private key has.
+const PARTS_MAX: usize = 512;
 
 /// The book of receipts.
 pub struct ReceiptBook {
@@ -31,8 +35,8 @@ pub struct ReceiptBook {
     pub folder: PathBuf,
     /// Signs.
     pub key: PrivateKey,
-    /// The key under which fingerprints are made.
-    pub key_id: KeyId,
+    /// Names secrets.
+    pub names: FingerprintKey,
     /// The Rotation that this book is opened for.
     pub rotation: RotationRef,
     /// The property that holds the secret.
@@ -47,6 +51,26 @@ struct StoredHead {
     envelope: String,
 }
 
+/// The head of the chain that a store keeps; `None` before its first receipt.
+///
+/// # Errors
+/// When the store does not answer, or holds something else there.
+pub async fn stored_head(provider: &Provider) -> Result<Option<Head>, NoAnswer> {
+    match provider.read(&Key::latest(HEAD_PATH)).await {
+        Ok(document) => parse_head(&document).map(|stored| Some(stored.head)),
+        Err(ReadError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(no_answer(error, "receipt store")),
+    }
+}
+
+fn parse_head(document: &Document) -> Result<StoredHead, NoAnswer> {
+    document.json().expose(|bytes| serde_json::from_slice(bytes)).map_err(|_| not_ours())
+}
+
+fn not_ours() -> NoAnswer {
+    no_answer("the head of the receipts is not one of ours", "receipt head")
+}
+
 fn no_answer(what: impl std::fmt::Display, class: &str) -> NoAnswer {
     NoAnswer { what: what.to_string(), class: class.to_owned() }
 }
@@ -58,15 +82,13 @@ impl ReceiptBook {
             Err(ReadError::NotFound { .. }) => return Ok((0, None)),
             Err(error) => return Err(no_answer(error, "receipt store")),
         };
-        let unusable = || no_answer("the head of the receipts is not one of ours", "receipt head");
-        let stored: StoredHead =
-            document.json().expose(|bytes| serde_json::from_slice(bytes)).map_err(|_| unusable())?;
-        let envelope = BASE64.decode(stored.envelope.as_bytes()).map_err(|_| unusable())?;
+        let stored = parse_head(&document)?;
+        let envelope = BASE64.decode(stored.envelope.as_bytes()).map_err(|_| not_ours())?;
         // A head that was signed by an earlier key of ours is still a head; its chain is verified by readers.
         let trusted = TrustedKeys::new(vec![self.key.public()]);
         let signed = Signed::verify(&envelope, &trusted).map_err(|error| no_answer(error, "receipt head"))?;
         if signed.head() != stored.head {
-            return Err(unusable());
+            return Err(not_ours());
         }
         Ok((document.version.unwrap_or(0), Some(signed)))
     }
@@ -110,12 +132,27 @@ impl ReceiptBook {
             .ok_or_else(|| no_answer("the receipt has no name", "bug"))
     }
 
+    /// The keyed names of a secret and of each part of it that leaks alone, as the known file lists them.
+    fn parts(&self, secret: &Secret) -> BTreeSet<Fingerprint> {
+        let name =
+            |part: &parts::Part| part.value().expose(|bytes| self.names.fingerprint(Redacted::new(bytes)));
+        parts::of(secret).iter().map(name).collect()
+    }
+
     fn receipt(&self, record: &Record, id: ReceiptId, head: Option<&Signed>) -> Option<Receipt> {
         let current = record.current.as_ref()?;
         let (_, pending) = record.phase.pending()?;
         let phases = phases(record);
         let issued_at = phases.last().map_or(Timestamp::MIN, |last| last.at).max(Timestamp::now());
         let part = |fingerprint| Part { part: self.part.clone(), fingerprint };
+        let new = self.parts(&pending.value.0);
+        let mut old = vec![part(current.fingerprint)];
+        // What leaks alone dies with its whole, unless the new secret has it too.
+        for fingerprint in current.value.iter().flat_map(|value| self.parts(&value.0)).take(PARTS_MAX) {
+            if fingerprint != current.fingerprint && !new.contains(&fingerprint) {
+                old.push(part(fingerprint));
+            }
+        }
         Some(Receipt {
             version: RECEIPT_VERSION,
             id,
@@ -124,8 +161,8 @@ impl ReceiptBook {
             rotation: self.rotation.clone(),
             revision: record.revision,
             trigger: record.trigger.clone(),
-            key_id: self.key_id,
-            old: vec![part(current.fingerprint)],
+            key_id: self.names.key_id(),
+            old,
             new: vec![part(pending.fingerprint)],
             phases,
             proof: proof(record)?,

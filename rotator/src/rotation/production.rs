@@ -84,7 +84,7 @@ pub fn ready<'a>(
         provider: provider.clone(),
         folder: keys.receipts.clone(),
         key: PrivateKey::read(&keys.receipt_key)?,
-        key_id: fingerprint_key.key_id(),
+        names: FingerprintKey::read(&keys.fingerprint_key)?,
         rotation: RotationRef {
             namespace: object.namespace().to_owned(),
             name: object.name().to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::journal::{Failure, Moved, NeedsPerson, Pending, Phase, PhaseName, Proof, Record};
+use shared::journal::{Failure, Moved, NeedsPerson, Pending, Phase, PhaseName, Proof, Record, Trigger};
 
 use crate::rotation::planted::{self, Bug};
 use crate::rotation::spec::{Endpoint, Spec};
@@ -173,6 +173,8 @@ pub fn commit(record: &mut Record, change: Change, spec: &Spec, now: Timestamp) 
             }
             let grace = match release {
                 Release::NotYet => None,
+                // What has leaked is not kept for those whom nobody declared.
+                Release::AllMoved if matches!(record.trigger, Trigger::Leak { .. }) => Some(Duration::ZERO),
                 Release::AllMoved => Some(spec.grace.duration),
                 Release::LeakDeadline => Some(Duration::ZERO),
             };

@@ -38,9 +38,9 @@ fn install(kube: &Kube) {
     }
 }
 
-/// Waits half a minute for what should come at once.
+/// Waits two minutes, which a busy machine may need, for what should come at once.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..300 {
+    for _ in 0..1200 {
         if done() {
             return;
         }

@@ -118,9 +118,10 @@ fn judge(cases: &[Case], differences: &Differences) {
     );
 }
 
-/// What the cluster's own controllers do (garbage collection) takes a moment.
+/// What the cluster's own controllers do takes a moment, and the garbage collector learns of new kinds only every half
+/// minute.
 fn in_time(is_pending: bool, compare: impl Fn() -> Result<(), String>) -> Result<(), String> {
-    for _ in 0..if is_pending { 0 } else { 15 } {
+    for _ in 0..if is_pending { 0 } else { 120 } {
         if compare().is_ok() {
             return Ok(());
         }

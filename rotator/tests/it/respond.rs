@@ -437,6 +437,8 @@ fn one_flipped_byte_in_a_receipt_shows() {
     }
     let good = leaky.receipts("verify", &[]);
     assert!(good.code == 0 && good.out.starts_with("2 receipts: every signature"), "{good:?}");
+    let known = leaky.receipts("verify", &["--config", "config"]);
+    assert!(known.code == 0 && known.out.ends_with(", which the stores know\n"), "{known:?}");
     let list = leaky.receipts("list", &[]);
     assert!(
         list.code == 0 && list.out.lines().count() == 2 && list.out.contains("shop/site run 2"),
@@ -458,6 +460,16 @@ fn one_flipped_byte_in_a_receipt_shows() {
         assert_eq!(bad.code, 1, "{at}: {bad:?}");
         assert!(bad.err.lines().count() == 1 && bad.err.contains(&first.file_name()), "{at}: {bad:?}");
     }
+    // Without its end a chain looks whole; the store knows better.
+    std::fs::write(&path, first.as_bytes()).unwrap();
+    let last = receipts.iter().find(|signed| signed.receipt().seq == 2).unwrap();
+    std::fs::remove_file(leaky.site.path("receipts").join(last.file_name())).unwrap();
+    assert_eq!(leaky.receipts("verify", &[]).code, 0);
+    let cut = leaky.receipts("verify", &["--config", "config"]);
+    let why = "error: a chain ends at receipt 1; its store knows 2: the newest were taken away\n";
+    assert!(cut.code == 1 && cut.err == why, "{cut:?}");
+
+    std::fs::write(leaky.site.path("receipts").join(last.file_name()), last.as_bytes()).unwrap();
     std::fs::remove_file(&path).unwrap();
     let gap = leaky.receipts("verify", &[]);
     assert!(gap.code == 1 && gap.err == "error: receipt 1 is missing\n", "{gap:?}");

@@ -166,7 +166,8 @@ fn hostile_haystacks_end_soon() {
         let found = search(text.as_bytes());
         assert!(found.len() < 100_000, "{piece}");
     }
-    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    // Anything quadratic would take hours.
+    assert!(begun.elapsed().as_secs() < 600, "{:?}", begun.elapsed());
 }
 
 /// A reader that gives a few bytes at a time and may fail at the end.

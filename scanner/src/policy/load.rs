@@ -8,7 +8,7 @@ use shared::fingerprint::KeyId;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::written::{AllowSkipText, BlockText, Mistakes, OverrideText, SuppressText};
+use super::written::{AcceptLiveText, AllowSkipText, BlockText, Mistakes, OverrideText, SuppressText};
 use super::{OpaqueMeans, Policy};
 
 /// The version that this code reads.
@@ -47,7 +47,7 @@ fn read(path: &Path) -> Result<Source, Problems> {
 pub fn parse_policy(source: &Source) -> Result<Policy, Problems> {
     let mut reader = Reader::new(source);
     let mut policy = Policy::default();
-    let known = ["version", "key_id", "block", "override", "allow_skip", "suppress", "limits"];
+    let known = ["version", "key_id", "block", "override", "allow_skip", "suppress", "accept_live", "limits"];
     for (key, value) in reader.entries(&known) {
         match key.as_str() {
             "block" => {
@@ -65,6 +65,11 @@ pub fn parse_policy(source: &Source) -> Result<Policy, Problems> {
             "allow_skip" => {
                 for element in reader.elements(value, "[[allow_skip]]") {
                     policy.allow_skips.extend(reader.with_place(element, AllowSkipText::resolve));
+                }
+            }
+            "accept_live" => {
+                for element in reader.elements(value, "[[accept_live]]") {
+                    policy.accepted_live.extend(reader.with_place(element, AcceptLiveText::resolve));
                 }
             }
             "limits" => reader.limits(&mut policy, value),
@@ -209,8 +214,12 @@ impl<'t> Reader<'t> {
         if !self.has_version && self.problems.is_empty() {
             self.mistake(0, format!("no version: write version = {VERSION} at the top"));
         }
-        if !policy.suppressions.is_empty() && policy.key_id.is_none() {
-            self.mistake(0, "suppressions need key_id, the key of their fingerprints; the report names it");
+        let fingerprints = !policy.suppressions.is_empty() || !policy.accepted_live.is_empty();
+        if fingerprints && policy.key_id.is_none() {
+            self.mistake(
+                0,
+                "fingerprints need key_id, the key that they were made under; the report names it",
+            );
         }
         self.problems.unless_any(policy)
     }

@@ -188,3 +188,47 @@ files = [1]
     assert!(mistakes("version = 1\nkey_id = \n[block\n").len() >= 2);
     assert_eq!(mistakes("[block]"), ["policy.toml:1:1: no version: write version = 1 at the top"]);
 }
+
+fn accepting(owners: &str, expires: &str) -> String {
+    format!(
+        "version = 1\nkey_id = \"9f2c41aa\"\n[[accept_live]]\nfingerprint = \"{}\"\nowners = {owners}\n\
+         reason = \"the vendor's key, replaced with release 4\"\nexpires = {expires}\npath = \"app/*\"\n",
+        finding("known-secret", Action::Report, vec![]).fingerprint
+    )
+}
+
+#[test]
+fn a_live_secret_passes_only_by_two_owners_for_its_path_and_until_a_day() {
+    let policy = parse(&accepting(r#"["team-a", "security"]"#, "2026-11-22"));
+    let mut judge = Judge::new(&policy, TODAY);
+    let one = finding("known-secret", Action::Report, vec![]);
+    let decision = judge.decide_live(&one, &in_layer("app/.env"));
+    assert_eq!(decision.action, Action::Suppressed);
+    assert_eq!(
+        decision.why,
+        "It is live, and accepted until 2026-11-22 by security and team-a: the vendor's key, replaced with release 4."
+    );
+    assert_eq!(judge.decide_live(&one, &in_layer("etc/x")).action, Action::Block);
+    let other = finding("other", Action::Report, vec![]);
+    assert_eq!(judge.decide_live(&other, &in_layer("app/.env")).action, Action::Block);
+    assert!(judge.notices().is_empty());
+
+    let policy = parse(&accepting(r#"["team-a", "security"]"#, "2026-11-21"));
+    let mut judge = Judge::new(&policy, TODAY);
+    let decision = judge.decide_live(&one, &in_layer("app/.env"));
+    assert_eq!(decision.action, Action::Block);
+    assert!(
+        decision.why.ends_with("Its acceptance by security and team-a expired on 2026-11-21."),
+        "{decision:?}"
+    );
+    assert!(judge.notices()[0].contains("expired on 2026-11-21"));
+    assert!(Judge::new(&policy, TODAY).notices()[0].contains("matches nothing"));
+}
+
+#[test]
+fn one_owner_is_not_enough_for_a_live_secret() {
+    for owners in [r#"["team-a"]"#, r#"["team-a", " team-a"]"#, r#"["team-a", ""]"#, "[]"] {
+        let told = mistakes(&accepting(owners, "2027-01-01"));
+        assert!(told.len() == 1 && told[0].contains("needs two owners"), "{owners}: {told:?}");
+    }
+}

@@ -10,7 +10,7 @@ use shared::finding::{Confidence, Severity, State};
 use toml::Spanned;
 
 use super::pattern::Patterns;
-use super::{Acceptance, AllowSkip, Override, OverrideAction, Suppression, Threshold, When};
+use super::{AcceptLive, Acceptance, AllowSkip, Override, OverrideAction, Suppression, Threshold, When};
 
 /// The reasons of skips and opaque parts, for a message that helps.
 const REASONS: [&str; 15] = [
@@ -230,6 +230,43 @@ impl SuppressText {
         let acceptance = acceptance(&self.owner, &self.reason, &self.expires, mistakes);
         let suppression = Suppression { fingerprint: fingerprint.ok()?, path, acceptance: acceptance? };
         (mistakes.len() == known).then_some(suppression)
+    }
+}
+
+/// How many owners a live secret needs.
+const OWNERS_OF_LIVE: usize = 2;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AcceptLiveText {
+    fingerprint: Spanned<String>,
+    path: Option<Spanned<OneOrMany<String>>>,
+    owners: Spanned<Vec<String>>,
+    reason: String,
+    expires: Spanned<toml::value::Datetime>,
+}
+
+impl AcceptLiveText {
+    pub(super) fn resolve(self, mistakes: &mut Mistakes) -> Option<AcceptLive> {
+        let known = mistakes.len();
+        not_empty("reason", &self.reason, mistakes);
+        let path = patterns(self.path, mistakes);
+        let fingerprint = self.fingerprint.get_ref().parse();
+        if let Err(error) = &fingerprint {
+            mistakes.push((Some(self.fingerprint.span().start), format!("{error}")));
+        }
+        let at = self.owners.span().start;
+        let owners = self.owners.into_inner();
+        let owners: BTreeSet<&str> = owners.iter().map(|owner| owner.trim()).collect();
+        if owners.len() < OWNERS_OF_LIVE || owners.contains("") {
+            let message =
+                "a live secret needs two owners who answer for it: write owners = [\"team-a\", \"security\"]";
+            mistakes.push((Some(at), message.to_owned()));
+        }
+        let owners = owners.into_iter().collect::<Vec<_>>().join(" and ");
+        let acceptance = acceptance(&owners, &self.reason, &self.expires, mistakes);
+        let accepted = AcceptLive { fingerprint: fingerprint.ok()?, path, acceptance: acceptance? };
+        (mistakes.len() == known).then_some(accepted)
     }
 }
 

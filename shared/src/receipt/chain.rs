@@ -1,5 +1,6 @@
 //! The chain of receipts: what was removed, replaced or forked shows.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -83,16 +84,16 @@ pub struct Head {
     pub hash: Link,
 }
 
-/// What is wrong with a chain, each with the number of the receipt at which it shows.
+/// What is wrong with chains, each with the number of the receipt at which it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    /// A number is missing between two others, or before the first.
+    /// The one before a receipt is not there.
     #[error("receipt {seq} is missing")]
     Missing {
         /// The missing number.
         seq: u64,
     },
-    /// Two receipts have the same number.
+    /// Two receipts follow from the same one.
     #[error("there are two receipts {seq}: the chain was forked")]
     Forked {
         /// The number of both.
@@ -104,52 +105,76 @@ pub enum ChainError {
         /// The later of the two.
         seq: u64,
     },
-    /// The chain ends before its head.
-    #[error("the chain ends at receipt {last}; the store knows {head}: the newest were taken away")]
+    /// A chain ends before its head.
+    #[error("a chain ends at receipt {last}; its store knows {head}: the newest were taken away")]
     Truncated {
         /// The last receipt that is there; 0 when there is none.
         last: u64,
         /// The last receipt that was written.
         head: u64,
     },
-    /// The chain reaches its head's number with another receipt, or goes beyond it.
-    #[error("receipt {seq} is not the one that the store knows as the last")]
+    /// A chain ends with a receipt that no store knows as its last.
+    #[error("receipt {seq} ends a chain, and no store knows it as its last")]
     Replaced {
         /// Its number.
         seq: u64,
     },
 }
 
-/// Checks that receipts follow each other from number `first` on, and end at the head that the store knows.
-/// `first` is 1 unless older receipts were moved to an archive.
+/// Checks that each receipt follows from the one before it, back to the first of its chain, and that the chains end
+/// at the heads that the stores know. Each store has a chain of its own; a folder may hold several. `first` is the
+/// number of the oldest receipts, 1 unless older ones were moved to an archive. Without `heads` nothing is known about
+/// the ends. Answers the last receipt of each chain.
 ///
 /// # Errors
 /// The first thing that is wrong, by number.
-pub fn verify(receipts: &[Signed], first: u64, head: Option<&Head>) -> Result<(), ChainError> {
+pub fn verify<'r>(
+    receipts: &'r [Signed],
+    first: u64,
+    heads: Option<&[Head]>,
+) -> Result<Vec<&'r Signed>, ChainError> {
     let mut ordered: Vec<&Signed> = receipts.iter().collect();
     ordered.sort_by_key(|signed| signed.receipt().seq);
-    let mut expected = first;
-    let mut before: Option<&Signed> = None;
+    // The ends of the chains so far, by hash; a receipt that is followed is an end no more.
+    let mut ends: HashMap<Link, &Signed> = HashMap::new();
+    let mut followed: HashSet<Link> = HashSet::new();
     for signed in ordered {
         let seq = signed.receipt().seq;
-        if seq < expected {
+        if seq > first {
+            let before = signed.receipt().previous_hash.ok_or(ChainError::Broken { seq })?;
+            match ends.remove(&before) {
+                Some(end) if end.receipt().seq == seq - 1 => {}
+                Some(_) => return Err(ChainError::Broken { seq }),
+                None if followed.contains(&before) => return Err(ChainError::Forked { seq }),
+                None if ends.values().any(|end| end.receipt().seq == seq - 1) => {
+                    return Err(ChainError::Broken { seq });
+                }
+                None => return Err(ChainError::Missing { seq: seq - 1 }),
+            }
+            followed.insert(before);
+        } else if seq < first {
             return Err(ChainError::Forked { seq });
         }
-        if seq > expected {
-            return Err(ChainError::Missing { seq: expected });
-        }
-        if before.is_some_and(|before| signed.receipt().previous_hash != Some(before.link())) {
-            return Err(ChainError::Broken { seq });
-        }
-        (before, expected) = (Some(signed), seq.saturating_add(1));
+        ends.insert(signed.link(), signed);
     }
-    let last = before.map(Signed::head);
-    match (last, head) {
-        (_, None) => Ok(()),
-        (Some(last), Some(head)) if last == *head => Ok(()),
-        (Some(last), Some(head)) if last.seq >= head.seq => Err(ChainError::Replaced { seq: last.seq }),
-        (last, Some(head)) => {
-            Err(ChainError::Truncated { last: last.map_or(0, |last| last.seq), head: head.seq })
+    let mut last: Vec<&Signed> = ends.into_values().collect();
+    last.sort_by_key(|signed| (signed.receipt().seq, signed.receipt().id.to_string()));
+    if let Some(heads) = heads {
+        compare(&last, heads)?;
+    }
+    Ok(last)
+}
+
+/// Each chain must end at the head of a store, and each head must end a chain.
+fn compare(last: &[&Signed], heads: &[Head]) -> Result<(), ChainError> {
+    let unknown = last.iter().find(|signed| !heads.contains(&signed.head()));
+    let missing = heads.iter().find(|head| !last.iter().any(|signed| signed.head() == **head));
+    match (unknown, missing) {
+        (None, None) => Ok(()),
+        (Some(signed), Some(head)) if signed.head().seq < head.seq => {
+            Err(ChainError::Truncated { last: signed.head().seq, head: head.seq })
         }
+        (Some(signed), _) => Err(ChainError::Replaced { seq: signed.head().seq }),
+        (None, Some(head)) => Err(ChainError::Truncated { last: 0, head: head.seq }),
     }
 }

@@ -183,10 +183,13 @@ fn only_a_refusal_at_every_endpoint_without_sessions_opens_the_gate() {
 #[test]
 fn a_chain_shows_what_was_removed_replaced_or_forked() {
     let whole = chain(4);
-    let head = whole[3].head();
-    assert_eq!(verify(&whole, 1, Some(&head)), Ok(()));
-    assert_eq!(verify(&whole[2..], 3, Some(&head)), Ok(()), "older ones may lie in an archive");
-    assert_eq!(verify(&[], 1, None), Ok(()));
+    let head = [whole[3].head()];
+    let verify = |receipts: &[Signed], first, heads: Option<&[Head]>| {
+        verify(receipts, first, heads).map(|ends| ends.len())
+    };
+    assert_eq!(verify(&whole, 1, Some(&head)), Ok(1));
+    assert_eq!(verify(&whole[2..], 3, Some(&head)), Ok(1), "older ones may lie in an archive");
+    assert_eq!(verify(&[], 1, None), Ok(0));
 
     let without = |index: usize| {
         let mut some = whole.clone();
@@ -204,15 +207,40 @@ fn a_chain_shows_what_was_removed_replaced_or_forked() {
     let mut replaced = whole.clone();
     replaced[1] = other.clone();
     assert_eq!(verify(&replaced, 1, Some(&head)), Err(ChainError::Broken { seq: 3 }));
-    assert_eq!(verify(&replaced[..2], 1, Some(&whole[1].head())), Err(ChainError::Replaced { seq: 2 }));
+    assert_eq!(verify(&replaced[..2], 1, Some(&[whole[1].head()])), Err(ChainError::Replaced { seq: 2 }));
     let forked = [whole.clone(), vec![other]].concat();
     assert_eq!(verify(&forked, 1, Some(&head)), Err(ChainError::Forked { seq: 2 }));
     let stale = Head { seq: 2, ..whole[1].head() };
     assert_eq!(
-        verify(&whole, 1, Some(&stale)),
+        verify(&whole, 1, Some(&[stale])),
         Err(ChainError::Replaced { seq: 4 }),
         "the store was restored"
     );
+}
+
+#[test]
+fn the_chains_of_two_stores_lie_in_one_folder() {
+    let mut second = Vec::new();
+    for seq in 1..=2 {
+        let mut next = receipt(seq, second.last().map(Signed::link));
+        next.rotation.name = "another".into();
+        second.push(Signed::new(next, &key()).unwrap());
+    }
+    let first = chain(3);
+    let both = [first.clone(), second.clone()].concat();
+    let heads = [first[2].head(), second[1].head()];
+    let ends = verify(&both, 1, Some(&heads)).unwrap();
+    assert_eq!(ends.iter().map(|end| end.head()).collect::<Vec<_>>(), [heads[1], heads[0]]);
+
+    let without = |index: usize| {
+        let mut some = both.clone();
+        some.remove(index);
+        some
+    };
+    assert_eq!(verify(&without(0), 1, None), Err(ChainError::Broken { seq: 2 }));
+    assert_eq!(verify(&without(4), 1, Some(&heads)), Err(ChainError::Truncated { last: 1, head: 2 }));
+    assert_eq!(verify(&first, 1, Some(&heads)), Err(ChainError::Truncated { last: 0, head: 2 }));
+    assert_eq!(verify(&both, 1, Some(&heads[..1])), Err(ChainError::Replaced { seq: 2 }));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use serde_json::Value;
 use ureq::http::Request;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-/// A request that takes longer has failed: the slowest, OpenBao's first initialisation, takes two seconds.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// A request that takes longer has failed: the slowest, OpenBao's first initialisation, takes two seconds alone, and longer beside builds.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A client of one server.
 #[derive(Clone)]

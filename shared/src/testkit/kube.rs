@@ -13,7 +13,7 @@ use super::process::{Launch, Server};
 use super::{Folder, Http, Port};
 
 /// Seen: etcd is up in 0.3 s, the API server in 3 s, alone on two cores; a busy machine needs a margin.
-const READY: Duration = Duration::from_secs(90);
+const READY: Duration = Duration::from_secs(240);
 const FROM: &str = "the Kubernetes server, built from its Go modules, and Debian's etcd-server";
 
 /// A running cluster without nodes: objects are stored, watched, authorised; nothing runs pods.

@@ -9,7 +9,7 @@ use super::process::{Launch, Server};
 use super::{Folder, Http, Port};
 
 /// Seen: dev mode is up in 0.5 s, raft in 2 s; two busy cores need a margin.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
 
 /// A running, initialised and unsealed OpenBao. Drop ends it.
 ///

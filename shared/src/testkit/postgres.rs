@@ -15,7 +15,7 @@ use super::process::{Launch, Server};
 use super::{Folder, Port};
 
 /// Seen: 2 s for a new data folder, 0.3 s for the start.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
 const FROM: &str = "Debian's postgresql";
 /// The superuser.
 const ADMIN: &str = "admin";

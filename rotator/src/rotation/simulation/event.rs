@@ -192,11 +192,16 @@ impl Loop {
         if self.actors[index].drive.is_some() {
             return;
         }
-        let wish = match random.below(10) {
-            0..7 if self.runs > 0 => Wish::Resume,
+        let leak = || Trigger::Leak { finding_id: "f-1".into(), actor: "scanner".into() };
+        let wish = match random.below(20) {
+            0..13 if self.runs > 0 => Wish::Resume,
+            13 if self.runs > 0 => match self.state.borrow().some_secret(random) {
+                Some(current) => Wish::Replace { trigger: leak(), current },
+                None => Wish::Resume,
+            },
             _ if self.runs >= 2 => Wish::Resume,
-            0..8 => Wish::Start(Trigger::Schedule),
-            _ => Wish::Start(Trigger::Leak { finding_id: "f-1".into(), actor: "scanner".into() }),
+            0..16 => Wish::Start(Trigger::Schedule),
+            _ => Wish::Start(leak()),
         };
         if matches!(wish, Wish::Start(_)) {
             self.runs += 1;

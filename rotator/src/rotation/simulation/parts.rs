@@ -110,6 +110,11 @@ impl Wire {
     }
 }
 
+/// The keyed name of a secret of the simulation.
+pub fn fingerprint(secret: &[u8]) -> Fingerprint {
+    FingerprintKey::from_bytes([7; 32]).fingerprint(Redacted::new(secret))
+}
+
 fn value(secret: &Secret) -> Vec<u8> {
     secret.expose(<[u8]>::to_vec)
 }
@@ -241,7 +246,7 @@ impl Maker for Wire {
     }
 
     fn name(&self, secret: &Secret) -> Fingerprint {
-        secret.expose(|bytes| FingerprintKey::from_bytes([7; 32]).fingerprint(Redacted::new(bytes)))
+        secret.expose(fingerprint)
     }
 }
 

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use shared::fingerprint::Fingerprint;
 use shared::journal::{PhaseName, Record, Trigger};
 use shared::secret::Secret;
 
 use crate::rotation::context::{Answer, Credential, Lease};
+use crate::rotation::simulation::parts::fingerprint;
 use crate::rotation::simulation::random::Random;
 use crate::rotation::spec::Spec;
 
@@ -185,6 +187,18 @@ impl State {
     pub fn record(&self) -> Option<Record> {
         let (_, json) = self.store.journal.as_ref()?;
         Record::parse(&Secret::copy_of(json)).ok()
+    }
+
+    /// The keyed name of a secret that could leak: published, outgoing or new.
+    pub fn some_secret(&self, random: &mut Random) -> Option<Fingerprint> {
+        let record = self.record();
+        let mut all: Vec<Fingerprint> = Vec::new();
+        all.extend(self.store.published.as_ref().map(|(_, shown)| fingerprint(&shown.secret)));
+        if let Some(record) = &record {
+            all.extend(record.current.as_ref().map(|current| current.fingerprint));
+            all.extend(record.phase.pending().map(|(_, pending)| pending.fingerprint));
+        }
+        (!all.is_empty()).then(|| all[random.below(all.len())])
     }
 
     /// Notes that a fault happened in this phase.

@@ -31,7 +31,8 @@ async fn sealed_in_the_middle_and_unsealed_again() {
     for _ in 0..1000 {
         assert!(matches!(hasty.read(&Key::latest("a")).await, Err(ReadError::Sealed { .. })));
     }
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    // Each waiting for itself would take hours.
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     // Who waits gets it as soon as it is unsealed.
     let waiting = tokio::spawn(async move { patient.read(&Key::latest("a")).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -113,7 +114,8 @@ async fn a_server_that_does_not_answer_costs_one_wait() {
         let silent = read.unwrap().unwrap_err();
         assert!(silent.to_string().ends_with("does not answer: no answer within 1 s"), "{silent}");
     }
-    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+    // One after the other they would wait for more than six minutes.
+    assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
     bao.resume();
     tokio::time::sleep(Duration::from_millis(2100)).await;
     assert!(store.read(&Key::latest("a")).await.unwrap().version.is_some());

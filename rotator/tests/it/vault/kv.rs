@@ -162,7 +162,7 @@ async fn a_namespace_is_asked_for() {
         ..config(bao.url(), Auth::Token(secret(bao.token())))
     };
     let (store, _) = connect(settings());
-    let written = tokio::time::timeout(Duration::from_secs(20), async {
+    let written = tokio::time::timeout(Duration::from_secs(120), async {
         // A new engine of KV 2 upgrades itself first.
         while store.write("a", secret(r#"{"where":"team"}"#), None).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -53,20 +53,20 @@ async fn a_given_token_is_not_revoked() {
 async fn a_login_is_renewed_at_two_thirds_of_its_life() {
     let bao = require!(OpenBao::dev());
     put(&bao, "a", &json!({ "k": "v" }));
-    let (store, _) = connect(config(bao.url(), user(&bao, READ_ALL, "6s")));
+    let (store, _) = connect(config(bao.url(), user(&bao, READ_ALL, "15s")));
     store.read(&Key::latest("a")).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     store.read(&Key::latest("a")).await.unwrap();
     assert_eq!(requests(&bao, "update", "auth/token/renew-self"), 0, "too early");
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    tokio::time::sleep(Duration::from_millis(9500)).await;
     store.read(&Key::latest("a")).await.unwrap();
     assert_eq!(requests(&bao, "update", "auth/token/renew-self"), 1);
     // The first life is over by now.
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
     store.read(&Key::latest("a")).await.unwrap();
     assert_eq!(requests(&bao, "update", "auth/userpass/login"), 1);
     // Nobody asked for longer than the token lives: a new login, unnoticed.
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    tokio::time::sleep(Duration::from_secs(17)).await;
     store.read(&Key::latest("a")).await.unwrap();
     assert_eq!(requests(&bao, "update", "auth/userpass/login"), 2);
 }
