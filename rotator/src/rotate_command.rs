@@ -192,14 +192,11 @@ async fn patiently(
                 }
                 None => return Ok(End::Until { at, class }),
             },
-            // A leak is not left to whoever works on the Rotation for another reason.
-            (End::Held { until }, Some(replace)) => match wait(until) {
-                Some(time) => {
-                    tokio::time::sleep(time.max(HELD_PAUSE)).await;
-                    wish = replace;
-                }
-                None => return Ok(End::Held { until }),
-            },
+            // A leak is not left to whoever works on the Rotation for another reason, who may be done any moment.
+            (End::Held { .. }, Some(replace)) if wait(context.clock.now()).is_some() => {
+                tokio::time::sleep(HELD_PAUSE).await;
+                wish = replace;
+            }
             (End::Proven { revision }, _) => match again.take() {
                 Some(replace) => wish = replace,
                 None => return Ok(End::Proven { revision }),
