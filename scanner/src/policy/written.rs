@@ -262,6 +262,7 @@ impl AcceptLiveText {
             let message =
                 "a live secret needs two owners who answer for it: write owners = [\"team-a\", \"security\"]";
             mistakes.push((Some(at), message.to_owned()));
+            return None;
         }
         let owners = owners.into_iter().collect::<Vec<_>>().join(" and ");
         let acceptance = acceptance(&owners, &self.reason, &self.expires, mistakes);
