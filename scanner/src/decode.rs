@@ -1,4 +1,5 @@
-//! Text inside other text: what is written in base64, hexadecimal or UTF-16 is decoded and searched again.
+//! Text inside other text: what is written in base64 (gzip in it included), hexadecimal, UTF-16, escapes or lists of
+//! lines is decoded and searched again.
 //!
 //! Finders look for runs that may be such a writing; what does not decode to text is dropped after a few bytes,
 //! so that hashes and identifiers cost next to nothing. A long run is cut into pieces that overlap. Each piece
@@ -8,6 +9,8 @@
 
 mod base64;
 mod escape;
+mod gzip;
+mod lines;
 mod run;
 mod utf16;
 
@@ -34,6 +37,13 @@ pub enum Map {
     },
     /// Parts, each by its first decoded byte and a scaled map of its own, sorted.
     Parts(Vec<(u64, Map)>),
+    /// What was inflated step by step.
+    Steps {
+        /// The piece's first byte, counted from the beginning of all that was inflated.
+        first: u64,
+        /// What the piece was made of.
+        steps: Vec<gzip::Step>,
+    },
 }
 
 impl Map {
@@ -45,6 +55,7 @@ impl Map {
                 let index = parts.partition_point(|(first, _)| *first <= at).saturating_sub(1);
                 parts.get(index).map_or(0, |(first, map)| map.start(at - first))
             }
+            Self::Steps { first, steps } => gzip::Step::start(steps, first + at),
         }
     }
 
@@ -56,6 +67,7 @@ impl Map {
                 let index = parts.partition_point(|(first, _)| *first < at).saturating_sub(1);
                 parts.get(index).map_or(0, |(first, map)| map.end(at - first))
             }
+            Self::Steps { first, steps } => gzip::Step::end(steps, first + at),
         }
     }
 
@@ -76,11 +88,13 @@ pub struct Piece<'b> {
 }
 
 /// What the finders remember from one window of a haystack to the next.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Progress {
     base64: run::Progress,
+    gzip: Option<Box<gzip::Inflating>>,
     utf16: run::Progress,
     escape: run::Progress,
+    lines: run::Progress,
 }
 
 /// A part of a haystack: its bytes, where they begin, and the part in which runs begin that belong to it.
@@ -97,9 +111,10 @@ pub struct Part<'h> {
 impl Progress {
     /// Finds what can be decoded in a part and hands over each piece, in `buffer`.
     pub fn decode(&mut self, part: &Part<'_>, buffer: &mut Vec<u8>, found: &mut dyn FnMut(&Piece<'_>)) {
-        base64::decode(&mut self.base64, part, buffer, found);
+        base64::decode(&mut self.base64, &mut self.gzip, part, buffer, found);
         utf16::decode(&mut self.utf16, part, buffer, found);
         escape::decode(&mut self.escape, part, buffer, found);
+        lines::decode(&mut self.lines, part, buffer, found);
     }
 }
 

@@ -6,8 +6,11 @@
 //! collector joins hits with the places of their blobs; the redactor masks what a report copies from a target;
 //! the policy decides, and the report is written. `pipeline` joins them, `cli` and `plan` stand before it.
 
+mod aside;
 pub mod baseline;
+mod batch;
 pub mod blob;
+mod budget;
 pub mod check;
 pub mod cli;
 pub mod collect;

@@ -11,9 +11,8 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// A decoder that needs no more than this runs at once, wherever it is met; a larger one waits for its share of
-/// `decoder-memory`. zstd's and xz's usual windows are 8 MiB.
-pub(crate) const SMALL_DECODER_BYTES: u64 = 8 * MIB;
+/// Memory for archives inside streams, all threads together: beyond, each lies in a temporary file.
+pub(crate) const BUFFER_BYTES: u64 = 8 * MIB;
 
 /// The largest manifest, index or configuration that is parsed. Registries refuse manifests over 4 MiB.
 pub(crate) const DOCUMENT_BYTES_MAX: u64 = 8 * MIB;
@@ -37,7 +36,8 @@ pub struct Limits {
     pub time: Duration,
     /// Memory for windows and dictionaries of decoders, all threads together, in bytes.
     pub decoder_memory: u64,
-    /// Disk space for one archive inside a stream, in an unlinked temporary file, in bytes.
+    /// Disk space for one unlinked temporary file, in bytes: for an archive inside a stream, a zstd window that finds
+    /// no memory, and what waits for memory.
     pub spill: u64,
 }
 
@@ -92,12 +92,12 @@ pub const TABLE: [LimitRow; 7] = [
     LimitRow {
         name: "decoder-memory",
         default: "96MiB",
-        meaning: "windows of all decoders together; `xz -9` needs 65 MiB, `zstd --long=27` 130 MiB",
+        meaning: "windows of all decoders together; `xz -9` needs 65 MiB; a larger zstd window lies in a file",
     },
     LimitRow {
         name: "spill",
         default: "2GiB",
-        meaning: "the unlinked temporary file for one archive inside a stream; 0 turns them off",
+        meaning: "an unlinked temporary file: an archive inside a stream, a zstd window, what waits; 0 for none",
     },
 ];
 

@@ -14,6 +14,8 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod zstd;
+
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;

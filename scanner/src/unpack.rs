@@ -9,10 +9,16 @@ mod ar;
 pub(crate) mod compression;
 mod cpio;
 pub(crate) mod format;
+mod git;
 pub(crate) mod label;
+mod pack;
+mod pdf;
+mod pyc;
 mod rpm;
 mod spill;
+mod sqlite;
 pub(crate) mod tar;
+pub(crate) mod window;
 mod zip;
 
 use std::io::{self, Read};
@@ -20,12 +26,12 @@ use std::sync::Arc;
 
 use shared::coverage::{Opaque, Skipped};
 
-use self::compression::{Expansion, decode, limit_reached, memory_needed};
+use self::compression::{Expansion, decode, limit_reached};
 use self::format::{Codec, Format, HEAD_BYTES};
 use self::spill::{Spilled, spill};
 use self::tar::{Kind, SliceWalk, StreamWalk, TarError, read_full};
+use self::window::{Grant, Window, ask, too_large};
 use crate::blob::{Content, Provenance};
-use crate::limits::SMALL_DECODER_BYTES;
 use crate::walk::{Over, Place, Walk, Watched};
 
 /// Members of streams up to this size are read into memory and searched as slices.
@@ -36,30 +42,42 @@ pub(crate) const SMALL_MEMBER_BYTES: u64 = 1 << 20;
 pub(crate) struct Nesting<'a> {
     /// 0 for the target itself.
     depth: u32,
-    /// What decoders further out hold, in bytes.
-    decoder_bytes: u64,
     /// Of the outermost archive; none outside of archives, and in layers.
-    expansion: Option<&'a Expansion>,
+    expansion: Option<&'a Arc<Expansion>>,
 }
-
-/// What the decoders of one thread may hold together without waiting for a share of `decoder-memory`.
-const CHAIN_DECODER_BYTES: u64 = 2 * SMALL_DECODER_BYTES;
 
 impl<'a> Nesting<'a> {
     /// The target itself.
-    pub(crate) const TARGET: Self = Self { depth: 0, decoder_bytes: 0, expansion: None };
+    pub(crate) const TARGET: Self = Self { depth: 0, expansion: None };
 
     /// One level further in.
     pub(crate) fn inner(self) -> Self {
         Self { depth: self.depth + 1, ..self }
     }
 
-    fn holding(self, bytes: u64) -> Self {
-        Self { decoder_bytes: self.decoder_bytes + bytes, ..self }
+    fn within(self, expansion: &'a Arc<Expansion>) -> Self {
+        Self { expansion: Some(self.expansion.unwrap_or(expansion)), ..self }
     }
 
-    fn within(self, expansion: &'a Expansion) -> Self {
-        Self { expansion: Some(self.expansion.unwrap_or(expansion)), ..self }
+    fn expansion(self) -> Option<&'a Expansion> {
+        self.expansion.map(|expansion| &**expansion)
+    }
+
+    /// The same, for later.
+    fn kept(self) -> Kept {
+        Kept { depth: self.depth, expansion: self.expansion.cloned() }
+    }
+}
+
+/// A [`Nesting`] that outlives the archives around it.
+struct Kept {
+    depth: u32,
+    expansion: Option<Arc<Expansion>>,
+}
+
+impl Kept {
+    fn nesting(&self) -> Nesting<'_> {
+        Nesting { depth: self.depth, expansion: self.expansion.as_ref() }
     }
 }
 
@@ -74,8 +92,11 @@ pub(crate) fn member(outer: &Provenance, name: String) -> Provenance {
 /// Searches bytes that lie in memory, and what is packed in them.
 pub(crate) fn slice(walk: &Walk<'_>, at: Provenance, bytes: &[u8], nesting: Nesting<'_>) -> Result<(), Over> {
     let format = Format::of(&bytes[..bytes.len().min(HEAD_BYTES)]);
-    if format == Format::Plain {
-        return walk.emit_slice(at, bytes);
+    match format {
+        Format::Plain => return walk.emit_slice(at, bytes),
+        // Nothing is inside.
+        Format::Pyc => return pyc::slice(walk, at, bytes),
+        _ => {}
     }
     if nesting.depth >= walk.limits.depth {
         let detail =
@@ -83,7 +104,7 @@ pub(crate) fn slice(walk: &Walk<'_>, at: Provenance, bytes: &[u8], nesting: Nest
         walk.skip(&Place::Blob(&at), Skipped::Limit, detail);
         return walk.emit_slice(at, bytes);
     }
-    let expansion = Expansion::new(bytes.len());
+    let expansion = Arc::new(Expansion::new(bytes.len()));
     let nesting = nesting.within(&expansion);
     match format {
         Format::Plain => walk.emit_slice(at, bytes),
@@ -92,6 +113,11 @@ pub(crate) fn slice(walk: &Walk<'_>, at: Provenance, bytes: &[u8], nesting: Nest
         Format::Ar => ar::slice(walk, &at, bytes, nesting),
         Format::Cpio => cpio::slice(walk, &at, bytes, nesting),
         Format::Rpm => rpm::slice(walk, &at, bytes, nesting),
+        Format::Sqlite => sqlite::slice(walk, &at, bytes, nesting),
+        Format::Pdf => pdf::slice(walk, &at, bytes, nesting),
+        Format::GitObject => git::slice(walk, &at, bytes, nesting),
+        Format::Pyc => pyc::slice(walk, at, bytes),
+        Format::GitPack => pack::slice(walk, &at, bytes, nesting),
         Format::Compressed(codec) => compressed_slice(walk, &at, codec, bytes, nesting),
         Format::Foreign(name) => {
             walk.opaque(&Place::Blob(&at), Opaque::Unsupported, format!("{name} archives are not opened"));
@@ -120,7 +146,7 @@ pub(crate) fn stream(
         return Ok(whole.error);
     }
     match spill(walk, &mut whole)? {
-        Spilled::Memory(bytes) => slice(walk, at, &bytes, nesting)?,
+        Spilled::Memory(bytes, _share) => slice(walk, at, &bytes, nesting)?,
         Spilled::File(mapped) => slice(walk, at, mapped.bytes(), nesting)?,
         Spilled::TooLarge(beginning) => {
             let detail = "an archive inside a stream, larger than the limit `spill`";
@@ -188,30 +214,6 @@ pub(crate) fn tar_broken(walk: &Walk<'_>, at: &Provenance, nesting: Nesting<'_>,
     }
 }
 
-/// Takes memory for a decoder, or says why not.
-pub(crate) fn decoder_memory(
-    walk: &Walk<'_>,
-    at: &Provenance,
-    codec: Codec,
-    head: &[u8],
-    nesting: Nesting<'_>,
-) -> Option<u64> {
-    let needed = memory_needed(codec, head).max(64 << 10);
-    // The target itself is decoded alone.
-    let share = if nesting.depth == 0 { u64::MAX } else { CHAIN_DECODER_BYTES };
-    let allowed = share.min(walk.limits.decoder_memory);
-    if nesting.decoder_bytes.saturating_add(needed) <= allowed {
-        return Some(needed.max(SMALL_DECODER_BYTES.min(allowed - nesting.decoder_bytes)));
-    }
-    let mib = needed.div_ceil(1 << 20);
-    let detail = format!(
-        "its {} window of {mib} MiB is larger than the limit `decoder-memory` allows: raise it",
-        codec.name()
-    );
-    walk.skip(&Place::Blob(at), Skipped::Limit, detail);
-    None
-}
-
 fn compressed_slice(
     walk: &Walk<'_>,
     at: &Provenance,
@@ -219,11 +221,33 @@ fn compressed_slice(
     bytes: &[u8],
     nesting: Nesting<'_>,
 ) -> Result<(), Over> {
-    let Some(memory) = decoder_memory(walk, at, codec, bytes, nesting) else {
-        return walk.emit_slice(at.clone(), bytes);
-    };
-    let error = match decode(walk, codec, bytes, memory, nesting.expansion) {
-        Ok(mut decoded) => decompressed(walk, at, codec, &mut decoded, nesting.holding(memory))?,
+    match ask(walk, codec, bytes) {
+        Grant::Now(window) => decode_slice(walk, at, codec, bytes, window, nesting),
+        Grant::Later => {
+            let (place, kept) = (at.clone(), nesting.kept());
+            let later = move |walk: &Walk<'_>, bytes: &[u8]| {
+                compressed_slice(walk, &place, codec, bytes, kept.nesting())
+            };
+            walk.put_aside(at, bytes, Box::new(later));
+            Ok(())
+        }
+        Grant::Never(needed) => {
+            too_large(walk, at, codec, needed);
+            walk.emit_slice(at.clone(), bytes)
+        }
+    }
+}
+
+fn decode_slice(
+    walk: &Walk<'_>,
+    at: &Provenance,
+    codec: Codec,
+    bytes: &[u8],
+    window: Window,
+    nesting: Nesting<'_>,
+) -> Result<(), Over> {
+    let error = match decode(walk, codec, bytes, window, nesting.expansion()) {
+        Ok(mut decoded) => decompressed(walk, at, codec, &mut decoded, nesting)?,
         Err(error) => Some(error),
     };
     if let Some(error) = error {

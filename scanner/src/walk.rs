@@ -10,8 +10,11 @@ use std::time::Instant;
 
 use shared::coverage::{Coverage, Excluded, Opaque, Skipped};
 
+use crate::aside::{Aside, Later};
 use crate::blob::{Blob, Content, Flow, Provenance, Sink};
-use crate::limits::Limits;
+use crate::budget::Budget;
+use crate::limits::{BUFFER_BYTES, Limits};
+use crate::tasks::Tasks;
 
 pub(crate) struct Walk<'a> {
     sink: &'a dyn Sink,
@@ -25,6 +28,13 @@ pub(crate) struct Walk<'a> {
     stored: AtomicU64,
     stopped: AtomicBool,
     deadline: Option<Instant>,
+    /// For windows of decoders.
+    pub(crate) decoders: Arc<Budget>,
+    /// For archives inside streams while they are small.
+    pub(crate) buffers: Arc<Budget>,
+    /// All layers of a target share them: what waits is memory.
+    pub(crate) tasks: Tasks,
+    aside: Aside,
 }
 
 /// The sink asked to stop, or a limit of the whole target was reached: nothing more is read.
@@ -44,11 +54,34 @@ impl<'a> Walk<'a> {
             stored: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             deadline: Instant::now().checked_add(limits.time),
+            decoders: Budget::new(limits.decoder_memory),
+            buffers: Budget::new(BUFFER_BYTES),
+            tasks: Tasks::default(),
+            aside: Aside::default(),
         }
     }
 
-    /// The ledger of the run.
+    /// Keeps the stored bytes of something whose decoder finds no memory now, for [`Walk::finish`].
+    pub(crate) fn put_aside(&self, at: &Provenance, bytes: &[u8], later: Later) {
+        match self.aside.keep(bytes, self.limits.spill, later) {
+            Ok(()) => {}
+            Err(why) => self.skip(&Place::Blob(at), Skipped::Limit, why),
+        }
+    }
+
+    /// Does what was put aside. What it puts aside itself comes in the next round; archives nest only so deep.
+    fn catch_up(&self) {
+        while self.check_stopped().is_ok() {
+            let Some(round) = self.aside.round() else { return };
+            if round.run(self).is_err() {
+                self.skip(&Place::Target, Skipped::Unreadable, "a temporary file cannot be read".to_owned());
+            }
+        }
+    }
+
+    /// Does what was put aside, and gives the ledger of the run.
     pub(crate) fn finish(self) -> Coverage {
+        self.catch_up();
         let mut coverage = self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
         coverage.blobs = self.blobs.into_inner();
         coverage.bytes_stored = self.stored.into_inner();

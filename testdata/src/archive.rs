@@ -4,6 +4,8 @@ use std::io::Write;
 
 use tar::{EntryType, Header};
 
+use crate::chunked;
+
 /// Writes a tar archive in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Tar {
@@ -139,6 +141,14 @@ pub enum Compression {
     Bzip2,
     /// One stream with a small dictionary.
     Xz,
+    /// One stream as `xz -9` writes it: its decoder asks for 64 MiB.
+    XzNine,
+    /// One frame as `zstd --long=27` writes it into a pipe: its decoder asks for 128 MiB.
+    ZstdLong,
+    /// One gzip member an entry, and a footer; [`crate::chunked::with_table`] makes the archive for it.
+    EStargz,
+    /// One zstd frame an entry, and the table of contents in skippable frames.
+    ZstdChunked,
     /// One frame.
     Lz4,
 }
@@ -172,11 +182,23 @@ impl Compression {
                 writer.write_all(bytes)?;
                 out = writer.finish()?;
             }
-            Self::Xz => {
-                let mut writer = lzma_rust2::XzWriter::new(out, lzma_rust2::XzOptions::with_preset(1))?;
+            Self::Xz | Self::XzNine => {
+                let mut options = lzma_rust2::XzOptions::with_preset(1);
+                if self == Self::XzNine {
+                    options.lzma_options.dict_size = 64 << 20;
+                }
+                let mut writer = lzma_rust2::XzWriter::new(out, options)?;
                 writer.write_all(bytes)?;
                 out = writer.finish()?;
             }
+            Self::ZstdLong => {
+                let mut writer = zstd::stream::write::Encoder::new(out, 3)?;
+                writer.window_log(27)?;
+                writer.write_all(bytes)?;
+                out = writer.finish()?;
+            }
+            Self::EStargz => out = chunked::estargz(bytes)?,
+            Self::ZstdChunked => out = chunked::zstd_chunked(bytes)?,
             Self::Lz4 => {
                 let mut writer = lz4_flex::frame::FrameEncoder::new(out);
                 writer.write_all(bytes)?;

@@ -6,8 +6,12 @@
 //! them.
 
 pub mod archive;
+pub mod chunked;
+pub mod git;
 pub mod image;
 pub mod pack;
 pub mod random;
+pub mod samples;
+pub mod sqlite;
 pub mod token;
 pub mod traps;

@@ -152,10 +152,14 @@ fn oci(files: &mut Files, images: &[Image], compression: Compression) -> io::Res
 fn media_type(compression: Compression) -> &'static str {
     match compression {
         Compression::None => "application/vnd.oci.image.layer.v1.tar",
-        Compression::Gzip | Compression::GzipMembers => "application/vnd.oci.image.layer.v1.tar+gzip",
-        Compression::Zstd | Compression::ZstdFrames => "application/vnd.oci.image.layer.v1.tar+zstd",
+        Compression::Gzip | Compression::GzipMembers | Compression::EStargz => {
+            "application/vnd.oci.image.layer.v1.tar+gzip"
+        }
+        Compression::Zstd | Compression::ZstdFrames | Compression::ZstdLong | Compression::ZstdChunked => {
+            "application/vnd.oci.image.layer.v1.tar+zstd"
+        }
         Compression::Bzip2 => "application/vnd.oci.image.layer.v1.tar+bzip2",
-        Compression::Xz => "application/vnd.oci.image.layer.v1.tar+xz",
+        Compression::Xz | Compression::XzNine => "application/vnd.oci.image.layer.v1.tar+xz",
         Compression::Lz4 => "application/vnd.oci.image.layer.v1.tar+lz4",
     }
 }

@@ -5,15 +5,20 @@ use std::io;
 use tar::EntryType;
 
 use crate::archive::{Compression, Tar, ar, cpio, header, zip};
+use crate::chunked;
 use crate::image::{Image, Layer};
 use crate::random::Random;
 use crate::token;
+
+mod formats;
 
 /// A hidden token, and where a scanner has to report it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trap {
     /// What is hard about it.
     pub name: &'static str,
+    /// It is written in other letters, such as base64: its bytes are nowhere.
+    pub encoded: bool,
     /// The token, found nowhere else.
     pub token: String,
     /// The layer, from 0; none for the configuration.
@@ -21,7 +26,7 @@ pub struct Trap {
     /// The path of the location.
     pub path: String,
     /// Members of nested archives.
-    pub entries: Vec<&'static str>,
+    pub entries: Vec<String>,
     /// `visible`, `deleted`, `overwritten` or `config`.
     pub state: &'static str,
     /// Further places of the same bytes: layer, path, state.
@@ -31,7 +36,7 @@ pub struct Trap {
 /// The image and its traps.
 #[derive(Clone, Debug)]
 pub struct TrapImage {
-    /// Three layers.
+    /// Three layers that hide each other's files, and one for each unusual compression.
     pub image: Image,
     /// All of them.
     pub traps: Vec<Trap>,
@@ -53,6 +58,7 @@ impl Hider {
         let token = token::github(&mut self.random);
         self.traps.push(Trap {
             name,
+            encoded: false,
             token,
             layer,
             path: path.to_owned(),
@@ -70,9 +76,9 @@ impl Hider {
     }
 
     /// A line with a new token that lies inside an archive.
-    fn nested(&mut self, name: &'static str, path: &str, entries: &[&'static str]) -> Vec<u8> {
+    fn nested(&mut self, name: &'static str, path: &str, entries: &[&str]) -> Vec<u8> {
         let trap = self.trap(name, Some(0), path, "visible");
-        trap.entries = entries.to_vec();
+        trap.entries = entries.iter().map(ToString::to_string).collect();
         line(trap)
     }
 }
@@ -90,16 +96,20 @@ pub fn build(seed: u64) -> io::Result<TrapImage> {
     let mut base = states_below(&mut hider, Tar::new());
     base = tar_forms(&mut hider, base);
     base = nested(&mut hider, base)?;
+    base = formats::hide(&mut hider, base)?;
     let mut image = Image::new("traps:latest")
         .layer(Layer::new("COPY base / # first", base))
         .layer(Layer::new("RUN rm -rf # second", changes(&mut hider)))
         .layer(Layer::new("COPY top / # third", top(&mut hider)));
+    for layer in packed_layers(&mut hider)? {
+        image = image.layer(layer);
+    }
     let token = hider.trap("environment variable", None, "config:Env[1]", "config").token.clone();
     image = image.variable("PATH", "/bin").variable("API_TOKEN", &token);
     let token = hider.trap("label", None, "config:Labels.build.key", "config").token.clone();
     image.labels.push(("build.key".to_owned(), token));
     let token = hider
-        .trap("build argument in the history", None, "config:history[3].created_by", "config")
+        .trap("build argument in the history", None, "config:history[7].created_by", "config")
         .token
         .clone();
     image.history.push(format!("ARG TOKEN={token}"));
@@ -265,6 +275,27 @@ fn changes(hider: &mut Hider) -> Tar {
         .file("links/.wh.name", b"")
         .hard_link("links/third", "links/other")
         .file("middle", &hider.line("deleted in the top layer", 1, "middle", "deleted"))
+}
+
+/// Layers whose compression needs much memory, or comes in many pieces.
+fn packed_layers(hider: &mut Hider) -> io::Result<Vec<Layer>> {
+    let forms = [
+        ("layer of xz -9", "packed/xz", Compression::XzNine),
+        ("layer of zstd --long=27", "packed/long", Compression::ZstdLong),
+        ("layer of eStargz", "packed/stargz", Compression::EStargz),
+        ("layer of zstd:chunked", "packed/chunked", Compression::ZstdChunked),
+    ];
+    let mut layers = Vec::new();
+    for (index, (name, path, compression)) in (3..).zip(forms) {
+        let before = hider.random.prose(70 << 10);
+        let mut tar = Tar::new().file(&format!("{path}-before"), &before);
+        tar = tar.file(path, &hider.line(name, index, path, "visible"));
+        if compression == Compression::EStargz {
+            tar = chunked::with_table(tar)?;
+        }
+        layers.push(Layer::new(&format!("COPY {path} / # {index}"), tar).stored(compression));
+    }
+    Ok(layers)
 }
 
 fn top(hider: &mut Hider) -> Tar {

@@ -1,5 +1,6 @@
 //! Base64 (RFC 4648, both alphabets, padded or not, wrapped or not) and hexadecimal.
 
+use super::gzip::Inflating;
 use super::run::{Progress, Stretch, Taken};
 use super::{Map, Part, Piece, is_text};
 
@@ -49,11 +50,68 @@ const DIGITS: [u8; 256] = {
 /// Finds and decodes.
 pub fn decode(
     progress: &mut Progress,
+    gzip: &mut Option<Box<Inflating>>,
     part: &Part<'_>,
     buffer: &mut Vec<u8>,
     found: &mut dyn FnMut(&Piece<'_>),
 ) {
-    progress.walk(part, first_run, |stretch| take(part, stretch, buffer, found));
+    progress.walk(part, first_run, |stretch| {
+        let place = part.base + stretch.start as u64;
+        if gzip.as_ref().is_some_and(|gzip| gzip.goes_on(place)) {
+            return inflate(part, stretch, gzip, buffer, found);
+        }
+        let run = &part.bytes[stretch.start..];
+        if Inflating::begins(run) {
+            *gzip = Some(Box::new(Inflating::new(run)));
+            return inflate(part, stretch, gzip, buffer, found);
+        }
+        take(part, stretch, buffer, found)
+    });
+}
+
+/// Takes a piece of a run that holds a gzip stream: letters up to the next piece, for the stream has a state.
+fn inflate(
+    part: &Part<'_>,
+    stretch: Stretch,
+    gzip: &mut Option<Box<Inflating>>,
+    buffer: &mut Vec<u8>,
+    found: &mut dyn FnMut(&Piece<'_>),
+) -> Taken {
+    buffer.clear();
+    let mut next = None;
+    let (mut from, mut to) = (stretch.start, end_of_run(part, stretch.start, stretch.limit));
+    let end = loop {
+        if to > stretch.middle {
+            let at = from + stretch.middle.saturating_sub(from) / 4 * 4;
+            append(&part.bytes[from..at], buffer);
+            next = Some(at);
+            break at;
+        }
+        append(&part.bytes[from..to], buffer);
+        let is_line = to - from >= LINE_MIN && (to - from).is_multiple_of(4);
+        match next_line(&part.bytes[to..stretch.limit]).filter(|_| is_line) {
+            Some(gap) => (from, to) = (to + gap, end_of_run(part, to + gap, stretch.limit)),
+            None => break to,
+        }
+    };
+    let letters = (part.base + stretch.start as u64, (end - stretch.start) as u64);
+    let goes_on = gzip.as_mut().is_some_and(|gzip| gzip.feed(buffer, letters, found));
+    match (gzip.as_mut(), next) {
+        (Some(gzip), Some(next)) if goes_on => gzip.expect(part.base + next as u64),
+        // It only begins like one: text like any other.
+        (Some(stream), _) if stream.made_nothing() => {
+            *gzip = None;
+            return take(part, stretch, buffer, found);
+        }
+        _ => *gzip = None,
+    }
+    Taken { end, next }
+}
+
+/// Where the letters end that begin here.
+fn end_of_run(part: &Part<'_>, from: usize, limit: usize) -> usize {
+    let rest = &part.bytes[from..limit];
+    from + rest.iter().position(|byte| VALUES[usize::from(*byte)] == NONE).unwrap_or(rest.len())
 }
 
 /// The start of the first run in a range, probing only every so many bytes.
@@ -76,10 +134,7 @@ fn first_run(bytes: &[u8], from: usize, to: usize) -> Option<usize> {
 
 fn take(part: &Part<'_>, stretch: Stretch, buffer: &mut Vec<u8>, found: &mut dyn FnMut(&Piece<'_>)) -> Taken {
     let bytes = part.bytes;
-    let run = |from: usize| {
-        let rest = &bytes[from..stretch.limit];
-        from + rest.iter().position(|byte| VALUES[usize::from(*byte)] == NONE).unwrap_or(rest.len())
-    };
+    let run = |from: usize| end_of_run(part, from, stretch.limit);
     let end = run(stretch.start);
     let taste = &bytes[stretch.start..end.min(stretch.start + 2 * TASTE)];
     // Each piece of a run is tasted: a text that turns into noise is followed no further.
@@ -156,7 +211,8 @@ fn group(four: &[u8]) -> Option<[u8; 3]> {
     Some([one, two, three])
 }
 
-fn append(text: &[u8], buffer: &mut Vec<u8>) {
+/// Decodes letters, up to the first that is none.
+pub(super) fn append(text: &[u8], buffer: &mut Vec<u8>) {
     let groups = text.chunks_exact(4);
     let rest = groups.remainder();
     for four in groups {

@@ -84,3 +84,60 @@ fn escapes_of_letters_are_decoded() {
     assert_eq!(place(br#"{"a":"k\u003dvalue"}"#, "=value"), 7..18);
     assert_eq!(pieces(b"printf(\"%d%s\\x1b[0m\\n\")"), []);
 }
+
+fn gzipped(text: &[u8]) -> Vec<u8> {
+    testdata::archive::Compression::Gzip.pack(text).unwrap()
+}
+
+/// All pieces of one label, each byte of the text once.
+fn texts(haystack: &[u8], label: &str) -> Vec<String> {
+    pieces(haystack).into_iter().filter(|piece| piece.0 == label).map(|piece| piece.1).collect()
+}
+
+#[test]
+fn gzip_in_base64_is_inflated_also_when_it_is_encoded_twice() {
+    let once = data_encoding::BASE64.encode(&gzipped(TEXT.as_bytes()));
+    assert_eq!(texts(format!("content: {once}\n").as_bytes(), "base64-gzip"), [TEXT]);
+    let twice = data_encoding::BASE64.encode(once.as_bytes());
+    assert_eq!(texts(format!("release: {twice}\n").as_bytes(), "base64-gzip"), [TEXT]);
+    let wrapped: Vec<&str> =
+        (0..once.len()).step_by(64).map(|at| &once[at..once.len().min(at + 64)]).collect();
+    assert_eq!(texts(wrapped.join("\n  ").as_bytes(), "base64-gzip"), [TEXT]);
+    // It only begins like one.
+    let text = "H4sIAAAA this is no stream, only text that begins like one in base64";
+    assert_eq!(texts(data_encoding::BASE64.encode(text.as_bytes()).as_bytes(), "base64"), [text]);
+}
+
+#[test]
+fn a_long_gzip_stream_is_searched_to_its_end_and_its_places_lie_in_its_letters() {
+    let mut random = testdata::random::Random::new(3);
+    let mut text = random.prose(900_000);
+    // Bytes that do not shrink, so that the letters make several pieces.
+    text.extend(data_encoding::HEXLOWER.encode(&random.bytes(200_000)).bytes());
+    text.extend(b" needle-at-the-end");
+    let once = data_encoding::BASE64.encode(&gzipped(&text));
+    assert!(once.len() > 3 * super::PIECE);
+    let haystack = format!("release: {once}\n");
+    let place = place(haystack.as_bytes(), "needle-at-the-end");
+    assert!(place.start > haystack.len() as u64 - 1000 && place.end < haystack.len() as u64, "{place:?}");
+}
+
+#[test]
+fn a_bomb_in_base64_ends() {
+    let bomb = data_encoding::BASE64.encode(&gzipped(&vec![b' '; 64 << 20]));
+    let inflated: usize = texts(bomb.as_bytes(), "base64-gzip").iter().map(String::len).sum();
+    assert!(inflated < 16 << 20, "{inflated}");
+}
+
+#[test]
+fn lists_of_lines_are_one_text() {
+    let notebook = br#"{"source": [
+    "key = \"\"\"-----BEGIN\n",
+    "abc\n",   "def\\n\n",
+    "-----END\"\"\"\n"
+   ], "other": ["alone\n"]}"#;
+    let joined = "key = \"\"\"-----BEGIN\nabc\ndef\\n\n-----END\"\"\"\n";
+    assert_eq!(texts(notebook, "lines"), [joined]);
+    let at = memchr::memmem::find(notebook, b"def").unwrap() as u64;
+    assert_eq!(place(notebook, "def"), at..at + 3);
+}

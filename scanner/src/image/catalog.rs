@@ -3,14 +3,17 @@
 //! A pure function of the members' names and the small JSON documents among them, so that it does not matter
 //! whether the manifest came first or last, and from a folder or an archive.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod names;
+mod saved;
+
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use shared::coverage::{Excluded, Skipped};
 use shared::finding::{Image, Layer};
 
+pub(crate) use self::names::Names;
 use super::document::{Configuration, Described, Descriptor, Platform, SavedImage};
-use crate::unpack::label;
 
 /// A member of the outer archive or folder, by its place there.
 pub(crate) type MemberId = u32;
@@ -263,91 +266,6 @@ impl<M: Members> Reader<'_, M> {
         }
     }
 
-    fn saved(&mut self, member: MemberId) {
-        self.catalog.roles.insert(member, Role::Description);
-        let images = self.members.document(member).map(serde_json::from_slice::<Vec<SavedImage>>);
-        let Some(Ok(images)) = images else {
-            return self.skip(
-                "manifest.json",
-                Skipped::Corrupt,
-                "manifest.json is not that of `docker save`".to_owned(),
-            );
-        };
-        for image in images {
-            self.saved_image(image);
-        }
-    }
-
-    fn saved_image(&mut self, saved: SavedImage) {
-        let tags = saved.repo_tags.unwrap_or_default();
-        let member = self.members.find(&label::path(saved.config.as_bytes()));
-        // The same image may be there under its OCI manifest.
-        if member.is_some()
-            && let Some(record) = self.catalog.images.iter_mut().find(|record| record.configuration == member)
-        {
-            // Docker writes both: the tag alone in index.json, and the name with the tag here.
-            record.image.tags.retain(|tag| tag.contains([':', '/']) || tags.is_empty());
-            return merge(&mut record.image.tags, &tags);
-        }
-        let digest = saved_digest(&saved.config).unwrap_or_else(|| {
-            match member.and_then(|m| self.members.document(m)) {
-                Some(bytes) => sha256(bytes),
-                None => saved.config.clone(),
-            }
-        });
-        if let Some(member) = member {
-            self.expect(member, Expected { stored: saved_digest(&saved.config), diff_id: None });
-        } else {
-            self.skip(
-                &shown(&saved.config),
-                Skipped::MissingLayer,
-                "the image's configuration is not there".to_owned(),
-            );
-        }
-        let (configuration, platform) =
-            self.configuration(member, &Descriptor { digest: digest.clone(), ..Descriptor::default() }, None);
-        let created_by: Vec<Option<String>> =
-            configuration.created_by().map(|line| line.map(str::to_owned)).collect();
-        let diff_ids = configuration.rootfs.diff_ids.unwrap_or_default();
-        let names = saved.layers.unwrap_or_default();
-        if member.is_some() && diff_ids.len() != names.len() {
-            let detail = format!(
-                "manifest.json lists {} layers and the configuration {}",
-                names.len(),
-                diff_ids.len()
-            );
-            self.skip(&shown(&digest), Skipped::Corrupt, detail);
-        }
-        let mut layers = Vec::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
-            let diff_id = diff_ids.get(index).cloned();
-            let stored = saved_digest(name).filter(|_| name.starts_with("blobs/"));
-            let found = self.members.find(&label::path(name.as_bytes()));
-            match found {
-                Some(member) => {
-                    self.catalog.roles.insert(member, Role::Layer);
-                    self.expect(member, Expected { stored: stored.clone(), diff_id: diff_id.clone() });
-                }
-                None => {
-                    let at = format!("{} layer {index}", shown(&digest));
-                    self.skip(&at, Skipped::MissingLayer, format!("{} is not there", shown(name)));
-                }
-            }
-            layers.push(LayerRecord {
-                layer: Layer {
-                    index,
-                    digest: stored.unwrap_or_default(),
-                    diff_id,
-                    created_by: created_by.get(index).cloned().flatten(),
-                },
-                member: found,
-            });
-        }
-        let selected = self.selects(platform.as_deref());
-        let image = Image { digest: digest.clone(), tags, platform };
-        self.add(ImageRecord { image, selected, configuration: member, layers }, &digest);
-    }
-
     fn add(&mut self, record: ImageRecord, name: &str) {
         if self.catalog.images.len() >= IMAGES_MAX {
             return self.skip(name, Skipped::Limit, format!("more than {IMAGES_MAX} images in one target"));
@@ -426,14 +344,6 @@ fn merge(into: &mut Vec<String>, tags: &[String]) {
     }
 }
 
-/// The digest that a name of `docker save` claims: `blobs/sha256/HEX`, `HEX.json`, `HEX.tar`.
-fn saved_digest(name: &str) -> Option<String> {
-    let base = name.rsplit('/').next()?;
-    let hex = base.strip_suffix(".json").or_else(|| base.strip_suffix(".tar")).unwrap_or(base);
-    let is_hex = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    is_hex.then(|| format!("sha256:{hex}"))
-}
-
 /// `sha256:…` of bytes.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     digest_text(&Sha256::digest(bytes))
@@ -447,47 +357,4 @@ pub(crate) fn digest_text(digest: &[u8]) -> String {
 /// Names from a manifest, short enough for a line.
 fn shown(name: &str) -> String {
     name.chars().take(80).collect()
-}
-
-/// Where links of the outer archive lead, followed until a file is met.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
-    files: HashMap<String, MemberId>,
-    links: BTreeMap<String, String>,
-}
-
-impl Names {
-    /// A file; the last one of a name wins.
-    pub(crate) fn file(&mut self, name: &str, member: MemberId) {
-        self.links.remove(name);
-        self.files.insert(name.to_owned(), member);
-    }
-
-    /// A symbolic link, whose target counts from its folder.
-    pub(crate) fn symbolic_link(&mut self, name: &str, target: &[u8]) {
-        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let from_root = target.starts_with(b"/");
-        let mut path = if from_root { Vec::new() } else { format!("{folder}/").into_bytes() };
-        path.extend_from_slice(target);
-        self.hard_link(name, &path);
-    }
-
-    /// A hard link, whose target counts from the root.
-    pub(crate) fn hard_link(&mut self, name: &str, target: &[u8]) {
-        self.files.remove(name);
-        self.links.insert(name.to_owned(), label::path(target));
-    }
-
-    /// The file that a name leads to.
-    pub(crate) fn find(&self, name: &str) -> Option<MemberId> {
-        const LINKS_MAX: usize = 16;
-        let mut name = name;
-        for _ in 0..LINKS_MAX {
-            if let Some(member) = self.files.get(name) {
-                return Some(*member);
-            }
-            name = self.links.get(name)?;
-        }
-        None
-    }
 }

@@ -5,26 +5,21 @@
 //! thread is busy the walking thread searches the batch itself, so that nothing waits and memory stays bounded.
 
 use std::io::{self, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use shared::coverage::{Opaque, Skipped};
 
 use super::catalog::{MemberId, digest_text};
 use super::index::{LayerIndex, Paths};
+use crate::batch::{BATCH_BYTES, BATCH_ENTRIES, Batch, Spare};
 use crate::blob::{Origin, Provenance};
-use crate::tasks::Tasks;
 use crate::unpack::compression::decode;
 use crate::unpack::format::{Format, HEAD_BYTES};
 use crate::unpack::tar::{Entry, Kind, SliceWalk, StreamWalk, TarError, read_full};
+use crate::unpack::window::Window;
 use crate::unpack::{self, Nesting, SMALL_MEMBER_BYTES, label};
 use crate::walk::{Over, Place, Walk};
-
-/// Bytes of entries that one task searches.
-const BATCH_BYTES: usize = 1 << 20;
-
-/// Entries of one task: a layer may have a million empty ones.
-const BATCH_ENTRIES: usize = 512;
 
 /// The ordinal of a member that is no archive, searched as a whole.
 pub(crate) const WHOLE: u32 = u32::MAX;
@@ -73,28 +68,30 @@ impl LayerScan<'_> {
         }
     }
 
-    /// Searches a member that lies in memory. `memory` is what its decoder may take, in bytes.
-    pub(crate) fn slice(&self, bytes: &[u8], memory: u64) -> Result<Scanned, Over> {
+    /// Searches a member that lies in memory. A compressed one needs a window.
+    pub(crate) fn slice(&self, bytes: &[u8], window: Option<Window>) -> Result<Scanned, Over> {
         let format = Format::of(&bytes[..bytes.len().min(HEAD_BYTES)]);
         let mut stored = None;
         let mut searched = Ok(Scanned::default());
         rayon::scope(|scope| {
             scope.spawn(|_| stored = hash(self.walk, bytes));
-            searched = match format {
-                Format::Tar => self.tar_slice(bytes),
-                Format::Compressed(codec) => match decode(self.walk, codec, bytes, memory, None) {
-                    Ok(decoded) => self.decoded(decoded, Some(bytes)),
-                    Err(error) => {
-                        unpack::broken(
-                            self.walk,
-                            &self.whole(),
-                            Nesting::TARGET,
-                            "the layer does not decode",
-                            Some(&error),
-                        );
-                        Ok(Scanned::default())
+            searched = match (format, window) {
+                (Format::Tar, _) => self.tar_slice(bytes),
+                (Format::Compressed(codec), Some(window)) => {
+                    match decode(self.walk, codec, bytes, window, None) {
+                        Ok(decoded) => self.decoded(decoded, Some(bytes)),
+                        Err(error) => {
+                            unpack::broken(
+                                self.walk,
+                                &self.whole(),
+                                Nesting::TARGET,
+                                "the layer does not decode",
+                                Some(&error),
+                            );
+                            Ok(Scanned::default())
+                        }
                     }
-                },
+                }
                 _ if bytes.iter().all(|&byte| byte == 0) => Ok(Scanned::default()),
                 _ => self.other_slice(bytes),
             };
@@ -124,7 +121,6 @@ impl LayerScan<'_> {
     /// Searches a tar archive that lies in memory.
     pub(crate) fn tar_slice(&self, bytes: &[u8]) -> Result<Scanned, Over> {
         let mut index = LayerIndex::default();
-        let tasks = Tasks::default();
         let mut result = Ok(());
         rayon::in_place_scope(|scope| {
             let mut members = SliceWalk::new(bytes);
@@ -148,7 +144,7 @@ impl LayerScan<'_> {
                     if batch_bytes >= BATCH_BYTES || batch.len() >= BATCH_ENTRIES {
                         let full = std::mem::take(&mut batch);
                         batch_bytes = 0;
-                        tasks.run(scope, move |_| self.slices(&full));
+                        self.walk.tasks.run(scope, move |_| self.slices(&full));
                     }
                 }
                 Ok(())
@@ -239,7 +235,6 @@ impl LayerScan<'_> {
     /// Searches a layer that arrives as a stream of tar entries. Returns the reader's error, if it failed.
     pub(crate) fn tar_stream(&self, reader: impl Read) -> Result<(LayerIndex, Option<io::Error>), Over> {
         let mut index = LayerIndex::default();
-        let tasks = Tasks::default();
         let spare = Spare::default();
         let mut result = Ok(None);
         rayon::in_place_scope(|scope| {
@@ -262,73 +257,23 @@ impl LayerScan<'_> {
                 if batch.is_full(entry.size) {
                     let full = std::mem::replace(&mut batch, spare.take());
                     let spare = &spare;
-                    tasks.run(scope, move |_| spare.give(full.search(self)));
+                    self.walk.tasks.run(scope, move |_| spare.give(full.search(self.walk, self.nesting)));
                 }
+                let at = self.entry(entry.ordinal, &path);
                 let error = if entry.size > SMALL_MEMBER_BYTES {
-                    let at = self.entry(entry.ordinal, &path);
                     unpack::stream(self.walk, at, &mut members, Some(entry.size), self.nesting)?
                 } else {
-                    batch.read(entry.ordinal, path, entry.size, &mut members)
+                    batch.read(at, entry.size, &mut members)
                 };
                 if let Some(error) = error {
                     return Ok(Some(error));
                 }
             })();
-            batch.search(self);
+            batch.search(self.walk, self.nesting);
         });
         let error = result?;
         index.complete();
         Ok((index, error))
-    }
-}
-
-/// Small entries of a stream, copied together.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    entries: Vec<(u32, Arc<str>, usize)>,
-}
-
-impl Batch {
-    /// Whether an entry of that size does not fit any more.
-    fn is_full(&self, size: u64) -> bool {
-        let after = (self.bytes.len() as u64).saturating_add(size.min(SMALL_MEMBER_BYTES));
-        after > BATCH_BYTES as u64 && !self.entries.is_empty() || self.entries.len() >= BATCH_ENTRIES
-    }
-
-    fn read(&mut self, ordinal: u32, path: Arc<str>, size: u64, reader: &mut impl Read) -> Option<io::Error> {
-        let error = reader.take(size).read_to_end(&mut self.bytes).err();
-        self.entries.push((ordinal, path, self.bytes.len()));
-        error
-    }
-
-    /// Searches all entries and comes back empty, with its memory.
-    fn search(mut self, scan: &LayerScan<'_>) -> Self {
-        let mut start = 0;
-        for (ordinal, path, end) in &self.entries {
-            let at = scan.entry(*ordinal, path);
-            if unpack::slice(scan.walk, at, &self.bytes[start..*end], scan.nesting).is_err() {
-                break;
-            }
-            start = *end;
-        }
-        self.bytes.clear();
-        self.entries.clear();
-        self
-    }
-}
-
-/// Batches that were searched, for their memory.
-#[derive(Default)]
-struct Spare(Mutex<Vec<Batch>>);
-
-impl Spare {
-    fn take(&self) -> Batch {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    fn give(&self, batch: Batch) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
     }
 }
 

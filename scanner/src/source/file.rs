@@ -36,7 +36,7 @@ pub(super) fn open(target: &str, map: Arc<Mapped>, options: &SourceOptions) -> B
         }
         // An image may be compressed as a whole: `docker save … | gzip`.
         Format::Compressed(_) => return Box::new(StreamSource::compressed(target, map, options)),
-        Format::Plain | Format::Zip | Format::Ar | Format::Cpio | Format::Rpm | Format::Foreign(_) => {}
+        _ => {}
     }
     Box::new(FileSource { target: target.to_owned(), options: options.clone(), map, format })
 }

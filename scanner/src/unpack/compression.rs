@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
 
 use super::format::Codec;
+use super::window::Window;
 use crate::limits::RATIO_FLOOR_BYTES;
+use crate::mmap::zstd::ZstdReader;
 use crate::walk::Walk;
 
 /// What is read from a stream at once, before it is decoded.
@@ -27,7 +29,7 @@ pub(crate) fn limit_reached(error: &io::Error) -> Option<String> {
     error.get_ref().and_then(|inner| inner.downcast_ref::<LimitReached>()).map(ToString::to_string)
 }
 
-/// Starts to decode a stream. `memory` is the most that its window may take, in bytes.
+/// Starts to decode a stream, whose window lies where it was granted.
 ///
 /// All members of gzip, all frames of zstd and lz4, and all streams of bzip2 and xz are read, one after the other.
 /// The reader's errors: [`io::ErrorKind::UnexpectedEof`] when the stream is cut off, [`LimitReached`] inside
@@ -36,7 +38,7 @@ pub(crate) fn decode<'a>(
     walk: &'a Walk<'a>,
     codec: Codec,
     reader: impl Read + 'a,
-    memory: u64,
+    window: Window,
     expansion: Option<&'a Expansion>,
 ) -> io::Result<Box<dyn Read + 'a>> {
     let stored = Rc::new(Cell::new(0));
@@ -44,25 +46,22 @@ pub(crate) fn decode<'a>(
     let decoder: Box<dyn Read + 'a> = match codec {
         Codec::Gzip => Box::new(Gzip::new(reader)),
         Codec::Deflate => Box::new(flate2::bufread::DeflateDecoder::new(reader)),
-        Codec::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
-            decoder.window_log_max(memory.max(1 << 10).next_power_of_two().ilog2())?;
-            Box::new(decoder)
-        }
+        Codec::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(reader)),
+        Codec::Zstd => Box::new(ZstdReader::new(reader, window.memory, window.file)?),
         Codec::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
         Codec::Xz => {
-            let kib = u32::try_from((memory + XZ_OVERHEAD_BYTES) >> 10).unwrap_or(u32::MAX);
+            let kib = u32::try_from((window.memory + XZ_OVERHEAD_BYTES) >> 10).unwrap_or(u32::MAX);
             Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, kib))
         }
         Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(reader)),
     };
-    Ok(Box::new(Expanding { decoder, walk, expansion, stored, expanded: 0 }))
+    Ok(Box::new(Expanding { decoder, walk, expansion, stored, expanded: 0, _window: window }))
 }
 
 /// How much memory the window of a stream takes, in bytes, told from its first bytes.
 pub(crate) fn memory_needed(codec: Codec, head: &[u8]) -> u64 {
     match codec {
-        Codec::Gzip | Codec::Deflate => 64 << 10,
+        Codec::Gzip | Codec::Deflate | Codec::Zlib => 64 << 10,
         // 900 kB of block as 4-byte links; the reduced mode is not used.
         Codec::Bzip2 => 4 << 20,
         // Blocks of 4 MiB, linked ones with their window.
@@ -82,16 +81,31 @@ fn zstd_window(mut head: &[u8]) -> u64 {
     }
     let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = head else { return DEFAULT };
     let single_segment = descriptor & 0x20 != 0;
+    let mut window = None;
+    let mut rest = rest;
     if !single_segment {
-        let Some(&window) = rest.first() else { return DEFAULT };
-        let base = 1_u64 << (10 + (window >> 3));
-        return base + base / 8 * u64::from(window & 7);
+        let Some((&byte, after)) = rest.split_first() else { return DEFAULT };
+        let base = 1_u64 << (10 + (byte >> 3));
+        window = Some(base + base / 8 * u64::from(byte & 7));
+        rest = after;
     }
     let dictionary_bytes = [0, 1, 2, 4][usize::from(descriptor & 3)];
-    let size_bytes = [1, 2, 4, 8][usize::from(descriptor >> 6)];
-    let Some(size) = rest.get(dictionary_bytes..dictionary_bytes + size_bytes) else { return DEFAULT };
-    let size = size.iter().rev().fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
-    size.max(1 << 10)
+    let size_bytes = match descriptor >> 6 {
+        0 if !single_segment => 0,
+        flag => [1, 2, 4, 8][usize::from(flag)],
+    };
+    let size = rest.get(dictionary_bytes..dictionary_bytes + size_bytes).filter(|size| !size.is_empty());
+    // A size of two bytes counts from 256.
+    let size = size.map(|size| {
+        size.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)).saturating_add(256)
+    });
+    // A frame that is smaller than its window is never remembered in more than its own size.
+    match (window, size) {
+        (Some(window), Some(size)) => window.min(size.max(1 << 10)),
+        (Some(window), None) => window,
+        (None, Some(size)) => size.max(1 << 10),
+        (None, None) => DEFAULT,
+    }
 }
 
 /// The .xz file format, 3.1: the first block's filters; LZMA2's only property is the size of its dictionary.
@@ -178,14 +192,15 @@ struct Expanding<'a> {
     expansion: Option<&'a Expansion>,
     stored: Rc<Cell<u64>>,
     expanded: u64,
+    /// After the decoder, whose memory it stands for.
+    _window: Window,
 }
 
 impl Read for Expanding<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.decoder.read(buffer).map_err(|error| {
-            // Both libraries have no kind of their own for it.
-            let text = error.to_string();
-            if text.contains("too much memory") || text.contains("memory too big") {
+            // The xz library has no kind of its own for it.
+            if error.kind() == io::ErrorKind::OutOfMemory || error.to_string().contains("memory too big") {
                 let reason = "its window needs more than the limit `decoder-memory` allows here";
                 io::Error::other(LimitReached(reason.to_owned()))
             } else {

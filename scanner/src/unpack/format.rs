@@ -1,6 +1,7 @@
 //! What a piece of content is, told from its first bytes. Names and extensions are not believed.
 
 use super::tar::is_header;
+use super::{git, pack, pyc, sqlite};
 
 /// How many first bytes [`Format::of`] looks at: one tar block.
 pub(crate) const HEAD_BYTES: usize = 512;
@@ -16,6 +17,13 @@ pub(crate) enum Format {
     Ar,
     Cpio,
     Rpm,
+    Sqlite,
+    Pdf,
+    /// A loose object of git.
+    GitObject,
+    GitPack,
+    /// Compiled Python.
+    Pyc,
     Compressed(Codec),
     /// An archive that we know and do not read: 7z, RAR, cabinet.
     Foreign(&'static str),
@@ -27,6 +35,8 @@ pub(crate) enum Codec {
     Gzip,
     /// Without a header; only inside other formats.
     Deflate,
+    /// Its two bytes of header are a weak sign; only inside other formats.
+    Zlib,
     Zstd,
     Bzip2,
     Xz,
@@ -39,6 +49,7 @@ impl Codec {
         match self {
             Self::Gzip => "gzip",
             Self::Deflate => "deflate",
+            Self::Zlib => "zlib",
             Self::Zstd => "zstd",
             Self::Bzip2 => "bzip2",
             Self::Xz => "xz",
@@ -50,7 +61,7 @@ impl Codec {
     fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Gzip => &[".gzip", ".gz"],
-            Self::Deflate => &[],
+            Self::Deflate | Self::Zlib => &[],
             Self::Zstd => &[".zstd", ".zst"],
             Self::Bzip2 => &[".bzip2", ".bz2", ".bz"],
             Self::Xz => &[".xz"],
@@ -89,6 +100,13 @@ impl Format {
             [b'!', b'<', b'a', b'r', b'c', b'h', b'>', b'\n', ..] => Self::Ar,
             [b'0', b'7', b'0', b'7', b'0', b'1' | b'2' | b'7', ..] => Self::Cpio,
             [0xed, 0xab, 0xee, 0xdb, ..] => Self::Rpm,
+            head if head.starts_with(sqlite::MAGIC) => Self::Sqlite,
+            head if head.starts_with(b"%PDF-") => Self::Pdf,
+            head if head.starts_with(pack::MAGIC) && matches!(head.get(4..8), Some([0, 0, 0, 2 | 3])) => {
+                Self::GitPack
+            }
+            head if git::is_loose(head) => Self::GitObject,
+            head if pyc::is_compiled(head) => Self::Pyc,
             [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Self::Foreign("7z"),
             [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => Self::Foreign("RAR"),
             [b'M', b'S', b'C', b'F', 0, 0, 0, 0, ..] => Self::Foreign("cabinet"),

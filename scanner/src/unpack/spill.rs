@@ -4,18 +4,19 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
 use super::tar::read_full;
+use crate::budget::Share;
 use crate::mmap::Mapped;
 use crate::walk::{Over, Walk};
 
-/// What is kept in memory; each level of nesting on each thread can hold as much.
-const MEMORY_BYTES_MAX: u64 = 4 << 20;
+/// What is kept in memory, if the walk's buffers have as much.
+const MEMORY_BYTES_MAX: u64 = 2 << 20;
 
-/// What is copied at once.
-const CHUNK_BYTES: usize = 256 << 10;
+/// What is kept in memory in any case, and copied at once.
+const CHUNK_BYTES: usize = 128 << 10;
 
 /// The whole of a stream, in one place.
 pub(crate) enum Spilled {
-    Memory(Vec<u8>),
+    Memory(Vec<u8>, Option<Share>),
     /// A temporary file that was unlinked before it was written: no other process finds it, and it ends with us.
     File(Mapped),
     /// Larger than the limit, or the file could not be made; these are the bytes that were read already.
@@ -25,11 +26,19 @@ pub(crate) enum Spilled {
 /// Reads a stream to its end, or to the limit. If the stream fails, what came before is kept; the reader has to be
 /// one that remembers its error.
 pub(crate) fn spill(walk: &Walk<'_>, reader: &mut dyn Read) -> Result<Spilled, Over> {
+    let share = walk.buffers.take(MEMORY_BYTES_MAX);
+    // Without files there is nothing but memory: as much as with a share, so that the answer is always the same.
+    let most = if share.is_some() || walk.limits.spill <= MEMORY_BYTES_MAX {
+        MEMORY_BYTES_MAX
+    } else {
+        CHUNK_BYTES as u64
+    };
     let mut memory = Vec::new();
-    let failed = (&mut *reader).take(MEMORY_BYTES_MAX).read_to_end(&mut memory).is_err();
+    let failed = (&mut *reader).take(most).read_to_end(&mut memory).is_err();
     walk.check_stopped()?;
-    if failed || (memory.len() as u64) < MEMORY_BYTES_MAX {
-        return Ok(Spilled::Memory(memory));
+    if failed || (memory.len() as u64) < most {
+        memory.shrink_to_fit();
+        return Ok(Spilled::Memory(memory, share));
     }
     let file = if walk.limits.spill > MEMORY_BYTES_MAX { tempfile::tempfile().ok() } else { None };
     let Some(mut file) = file else {

@@ -10,9 +10,8 @@ use shared::coverage::{Opaque, Skipped};
 
 use super::compression::{decode, limit_reached};
 use super::format::Codec;
-use super::{
-    Nesting, SMALL_MEMBER_BYTES, decoder_memory, label, member, slice as search, stream as search_stream,
-};
+use super::window::{Grant, Window, ask, too_large};
+use super::{Nesting, SMALL_MEMBER_BYTES, label, member, slice as search, stream as search_stream};
 use crate::blob::Provenance;
 use crate::walk::{Over, Place, Walk};
 
@@ -84,10 +83,39 @@ fn found(walk: &Walk<'_>, at: Provenance, found: &Member<'_>, nesting: Nesting<'
             return walk.emit_slice(at, found.data);
         }
     };
-    let Some(memory) = decoder_memory(walk, &at, codec, found.data, nesting) else {
-        return walk.emit_slice(at, found.data);
+    packed(walk, at, Packed { codec, size: found.size }, found.data, nesting)
+}
+
+/// How a member is compressed.
+#[derive(Clone, Copy)]
+struct Packed {
+    codec: Codec,
+    /// Of the uncompressed data; a claim.
+    size: u64,
+}
+
+fn packed(
+    walk: &Walk<'_>,
+    at: Provenance,
+    packed: Packed,
+    data: &[u8],
+    nesting: Nesting<'_>,
+) -> Result<(), Over> {
+    let window = match ask(walk, packed.codec, data) {
+        Grant::Now(window) => window,
+        Grant::Later => {
+            let (place, kept) = (at.clone(), nesting.kept());
+            let later =
+                move |walk: &Walk<'_>, data: &[u8]| self::packed(walk, place, packed, data, kept.nesting());
+            walk.put_aside(&at, data, Box::new(later));
+            return Ok(());
+        }
+        Grant::Never(needed) => {
+            too_large(walk, &at, packed.codec, needed);
+            return walk.emit_slice(at, data);
+        }
     };
-    let error = inflate(walk, &at, codec, found, memory, nesting)?;
+    let error = inflate(walk, &at, packed, data, window, nesting)?;
     let Some(error) = error else { return Ok(()) };
     walk.check_stopped()?;
     match limit_reached(&error) {
@@ -97,25 +125,24 @@ fn found(walk: &Walk<'_>, at: Provenance, found: &Member<'_>, nesting: Nesting<'
             walk.opaque(&Place::Blob(&at), Opaque::Corrupt, detail.to_owned());
         }
     }
-    walk.emit_slice(at, found.data)
+    walk.emit_slice(at, data)
 }
 
 /// Searches what comes out of a member; small ones as a slice. Returns the decoder's error, if it failed.
 fn inflate(
     walk: &Walk<'_>,
     at: &Provenance,
-    codec: Codec,
-    found: &Member<'_>,
-    memory: u64,
+    packed: Packed,
+    data: &[u8],
+    window: Window,
     nesting: Nesting<'_>,
 ) -> Result<Option<io::Error>, Over> {
-    let mut decoded = match decode(walk, codec, found.data, memory, nesting.expansion) {
+    let mut decoded = match decode(walk, packed.codec, data, window, nesting.expansion()) {
         Ok(decoded) => decoded,
         Err(error) => return Ok(Some(error)),
     };
-    let nesting = nesting.holding(memory);
-    if found.size > SMALL_MEMBER_BYTES {
-        return search_stream(walk, at.clone(), &mut decoded, Some(found.size), nesting);
+    if packed.size > SMALL_MEMBER_BYTES {
+        return search_stream(walk, at.clone(), &mut decoded, Some(packed.size), nesting);
     }
     let mut bytes = Vec::new();
     // The size is a claim: one byte more tells that it lies.

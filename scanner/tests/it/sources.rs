@@ -156,6 +156,10 @@ fn every_trap_is_found_at_its_place_in_every_packaging() {
                 for (layer, path, state) in &trap.also_at {
                     expected.insert((Some(*layer), path.clone(), Vec::new(), *state));
                 }
+                if trap.encoded {
+                    // Only the search decodes.
+                    continue;
+                }
                 assert_eq!(seen.places(index), expected, "{}: {what}", trap.name);
             }
         }
