@@ -56,6 +56,11 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print the man page, or write one for each command into a folder
+    Man {
+        /// The folder; made if it is not there
+        folder: Option<PathBuf>,
+    },
 }
 
 /// Where manifests come from.

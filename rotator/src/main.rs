@@ -49,5 +49,17 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
             out.write_all(&script).context("cannot write to standard output")?;
             Ok(Exit::Done)
         }
+        Command::Man { folder: Some(folder) } => {
+            std::fs::create_dir_all(folder)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+                .with_context(|| format!("cannot write the man pages to {}", folder.display()))?;
+            Ok(Exit::Done)
+        }
+        Command::Man { folder: None } => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page).context("cannot make the man page")?;
+            out.write_all(&page).context("cannot write to standard output")?;
+            Ok(Exit::Done)
+        }
     }
 }

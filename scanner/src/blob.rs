@@ -9,7 +9,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use shared::coverage::Coverage;
-use shared::finding::{Image, Layer, State};
+use shared::finding::{Image, Layer, ScannedImage, State};
 
 /// Where a blob came from, cheap to clone; enough to find every location of it once the target is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +96,11 @@ pub trait Source: Send + Sync {
     /// All places of a blob, after [`Source::blobs`]: one for each image that holds it, and for each hard link.
     /// Empty when the blob belongs to an image that the options leave out.
     fn locate(&self, provenance: &Provenance) -> Vec<Site>;
+
+    /// The images of the target with their layers, after [`Source::blobs`]. The caller puts in the target's name.
+    fn images(&self) -> Vec<ScannedImage> {
+        Vec::new()
+    }
 
     /// How many stored bytes there are to walk, if that is known beforehand.
     fn bytes_stored(&self) -> Option<u64> {

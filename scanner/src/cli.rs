@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::baseline::commands::BaselineCommand;
 use crate::policy::written::ThresholdWord;
 use crate::progress::When;
 use crate::report::Format;
+use crate::suggest::did_you_mean;
 
 /// Finds leaked secrets in images, trees and archives, and blocks the deploy.
 #[derive(Debug, Parser)]
@@ -45,12 +47,32 @@ pub enum Command {
     /// Look at rules and try them.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Tell of one finding of a JSON report: why it is believed, where it lies, what to do.
+    Explain {
+        /// Its fingerprint (`k1:...`) or its id, or the beginning of either.
+        #[arg(value_name = "FINGERPRINT|ID")]
+        finding: String,
+        /// The JSON report that has it.
+        #[arg(long, value_name = "FILE")]
+        report: PathBuf,
+        /// Where the rules come from.
+        #[command(flatten)]
+        source: RuleSource,
+    },
+    /// Findings that are accepted for a while.
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
     /// Print the JSON Schema of the JSON report.
     Schema,
     /// Print completions for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write one for each command into a folder.
+    Man {
+        /// The folder; made if it is not there.
+        folder: Option<PathBuf>,
     },
 }
 
@@ -199,12 +221,12 @@ pub fn format_arg(text: &str) -> Result<FormatArg, String> {
         Some((kind, file)) => (kind, Some(file)),
         None => (text, None),
     };
-    let kinds = || {
-        let names = Format::value_variants().iter().filter_map(Format::to_possible_value);
-        names.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", ")
-    };
-    let format = Format::from_str(kind, true)
-        .map_err(|_| format!("--format {text}: there is no format `{kind}`; use one of {}", kinds()))?;
+    let format = Format::from_str(kind, true).map_err(|_| {
+        let kinds = Format::value_variants().iter().filter_map(Format::to_possible_value);
+        let kinds: Vec<String> = kinds.map(|value| value.get_name().to_owned()).collect();
+        let near = did_you_mean(kind, kinds.iter().map(String::as_str));
+        format!("--format {text}: there is no format `{kind}`{near}; use one of {}", kinds.join(", "))
+    })?;
     match file {
         Some("") => {
             Err(format!("--format {text}: name a file after `=`, or leave `=` out for standard output"))

@@ -1,16 +1,20 @@
-//! The commands besides `scan`: rules, schema, completions. Each writes to standard output and ends.
+//! The commands besides `scan`: rules, explanations, baselines, schema, completions, man pages. Each writes to
+//! standard output and ends.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use shared::exit::Exit;
 use shared::finding::Report;
 
+use crate::baseline::commands::{BaselineCommand, BaselineError};
 use crate::cli::{Cli, RuleSource, RulesCommand};
-use crate::console;
 use crate::report::destination::{Destination, DestinationError};
+use crate::report::read::{self, ReadError};
 use crate::rules::{Rule, RuleSet, RulesError, proof};
+use crate::suggest::did_you_mean;
+use crate::{baseline, console, explain};
 
 /// Why a command did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -19,16 +23,30 @@ pub enum CommandError {
     #[error(transparent)]
     Rules(#[from] RulesError),
     /// There is no such rule.
-    #[error("there is no rule `{name}`{}; `scanner rules list` names them all", .near.as_ref().map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
+    #[error("there is no rule `{name}`{near}; `scanner rules list` names them all")]
     UnknownRule {
         /// What was typed.
         name: String,
-        /// The nearest name.
-        near: Option<String>,
+        /// What was probably meant, as the end of the sentence.
+        near: String,
     },
+    /// The report that was named.
+    #[error(transparent)]
+    Report(#[from] ReadError),
+    /// A baseline.
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
     /// The output could not be written.
     #[error(transparent)]
     Output(#[from] DestinationError),
+    /// The man pages could not be written.
+    #[error("the man pages could not be written to {}: {source}", folder.display())]
+    ManPages {
+        /// The folder that was named.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 /// Runs a command on rules.
@@ -46,7 +64,8 @@ pub fn rules(command: &RulesCommand) -> Result<Exit, CommandError> {
             let rules = load(source)?;
             let Some((_, found)) = rules.find(rule) else {
                 let names = rules.iter().map(|(_, rule)| rule.id.0.as_str());
-                return Err(CommandError::UnknownRule { name: rule.clone(), near: nearest(rule, names) });
+                let near = did_you_mean(rule, names);
+                return Err(CommandError::UnknownRule { name: rule.clone(), near });
             };
             print(&show(found))
         }
@@ -101,6 +120,30 @@ fn test(paths: &[PathBuf]) -> Result<Exit, CommandError> {
     Ok(if failures.is_empty() { Exit::Done } else { Exit::Blocked })
 }
 
+/// Tells of one finding of a report.
+///
+/// # Errors
+/// When the report, the rules or the output fail, or there is no such finding.
+pub fn explain(name: &str, report: &Path, source: &RuleSource) -> Result<Exit, CommandError> {
+    let rules = load(source)?;
+    let read = read::report(report)?;
+    let findings = read::pick(&read, name)?;
+    print(&explain::text(&read, &findings, &rules, &report.display().to_string()))
+}
+
+/// Works on a baseline.
+///
+/// # Errors
+/// When a file or the output fails.
+pub fn baseline(command: &BaselineCommand) -> Result<Exit, CommandError> {
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let said = baseline::commands::run(command, today)?;
+    for note in &said.notes {
+        console::say(note);
+    }
+    print(&said.out)
+}
+
 /// Prints the JSON Schema of the report.
 ///
 /// # Errors
@@ -123,6 +166,23 @@ pub fn completions(shell: clap_complete::Shell) -> Result<Exit, CommandError> {
     Ok(written(Destination::Stdout.write(|out| out.write_all(&text)))?)
 }
 
+/// Prints the man page, or writes one for each command into a folder.
+///
+/// # Errors
+/// When the output fails.
+pub fn man(folder: Option<&Path>) -> Result<Exit, CommandError> {
+    let Some(folder) = folder else {
+        let mut page = Vec::new();
+        // Writing to memory cannot fail.
+        let _ = clap_mangen::Man::new(Cli::command()).render(&mut page);
+        return Ok(written(Destination::Stdout.write(|out| out.write_all(&page)))?);
+    };
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .map_err(|source| CommandError::ManPages { folder: folder.to_owned(), source })?;
+    Ok(Exit::Done)
+}
+
 fn print(text: &str) -> Result<Exit, CommandError> {
     Ok(written(Destination::Stdout.write(|out| out.write_all(text.as_bytes())))?)
 }
@@ -133,12 +193,4 @@ fn written(result: Result<(), DestinationError>) -> Result<Exit, DestinationErro
         Ok(()) | Err(DestinationError::BrokenPipe) => Ok(Exit::Done),
         Err(error) => Err(error),
     }
-}
-
-/// The name that was probably meant.
-fn nearest<'n>(typed: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
-    let scored = names.map(|name| (strsim::jaro_winkler(typed, name), name));
-    // Below this, a suggestion puzzles more than it helps.
-    let near = scored.filter(|(score, _)| *score > 0.8);
-    near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name.to_owned())
 }

@@ -10,7 +10,7 @@ pub(crate) mod layer;
 
 use std::collections::HashMap;
 
-use shared::finding::State;
+use shared::finding::{ScannedImage, ScannedLayer, State};
 
 use self::catalog::{Catalog, ImageRecord, LayerRecord, MemberId, Role};
 use self::index::Paths;
@@ -26,6 +26,8 @@ pub(crate) struct ImageSet {
     /// None: an archive of files.
     pub(crate) catalog: Option<Catalog>,
     pub(crate) scanned: HashMap<MemberId, Scanned>,
+    /// The stored bytes of members.
+    pub(crate) sizes: HashMap<MemberId, u64>,
     pub(crate) paths: Paths,
 }
 
@@ -38,6 +40,20 @@ impl ImageSet {
             Origin::Entry { blob, ordinal } => self.entry(catalog, blob, ordinal, at),
             Origin::File | Origin::Stream => vec![whole(at)],
         }
+    }
+
+    /// The images that the options ask for, with all their layers.
+    pub(crate) fn images(&self) -> Vec<ScannedImage> {
+        let images = self.catalog.iter().flat_map(|catalog| &catalog.images).filter(|image| image.selected);
+        images
+            .map(|record| {
+                let layers = record.layers.iter().map(|layer| ScannedLayer {
+                    layer: self.described(layer),
+                    bytes: layer.member.and_then(|member| self.sizes.get(&member).copied()),
+                });
+                ScannedImage { target: String::new(), image: record.image.clone(), layers: layers.collect() }
+            })
+            .collect()
     }
 
     fn entry(&self, catalog: &Catalog, member: MemberId, ordinal: u32, at: &Provenance) -> Vec<Site> {

@@ -33,8 +33,11 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
     let exit = match &cli.command {
         Command::Scan(args) => return scan(args, &cli.common),
         Command::Rules(command) => commands::rules(command)?,
+        Command::Explain { finding, report, source } => commands::explain(finding, report, source)?,
+        Command::Baseline(command) => commands::baseline(command)?,
         Command::Schema => commands::schema()?,
         Command::Completions { shell } => commands::completions(*shell)?,
+        Command::Man { folder } => commands::man(folder.as_deref())?,
     };
     Ok(exit.code())
 }

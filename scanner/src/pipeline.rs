@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use shared::coverage::{Coverage, Ledger, Skipped};
-use shared::finding::{Action, Finding, Report, RuleId, Tool, VerdictReport};
+use shared::finding::{Action, Finding, Report, RuleId, ScannedImage, Tool, VerdictReport};
 use shared::fingerprint::KeyOrigin;
 use shared::verdict::Verdict;
 
@@ -26,6 +26,9 @@ use crate::{collect, progress};
 
 /// How many places of one finding a report lists. More help nobody, and a report stays small.
 const LOCATIONS_MAX: usize = 1000;
+
+/// How many layers a report lists, of all images together: a manifest may name any number.
+const LAYERS_MAX: usize = 10_000;
 
 /// What a scan gives.
 pub struct Outcome {
@@ -115,13 +118,14 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
     coverage.excluded.sort();
     coverage.opaque.sort();
     coverage.skipped.sort();
+    let images = images(&targets);
     let collected = collector.findings(&targets, engine.rules());
     let rules = catalogue(&collected, engine.rules());
     let today = began.to_zoned(jiff::tz::TimeZone::UTC).date();
     let judged = judge(&engine, &told, collected, &coverage, &plan.policy, today);
     let mut notices = plan.notices;
     notices.append(&mut told.notices);
-    let report = report(&engine, plan.targets, notices, coverage, judged);
+    let report = report(&engine, plan.targets, images, notices, coverage, judged);
     let verdict =
         Verdict::of(report.verdict.blocking, usize::try_from(report.verdict.skipped).unwrap_or(usize::MAX));
     let interrupted = interrupt.is_requested();
@@ -179,21 +183,23 @@ impl Sink for Watched<'_> {
     }
 }
 
+/// The images of all targets, as many as a report lists.
+fn images(targets: &[(String, Box<dyn Source>)]) -> Vec<ScannedImage> {
+    let mut layers = 0;
+    let all = targets.iter().flat_map(|(name, source)| {
+        source.images().into_iter().map(|image| ScannedImage { target: name.clone(), ..image })
+    });
+    all.take_while(|image| {
+        layers += image.layers.len();
+        layers <= LAYERS_MAX
+    })
+    .collect()
+}
+
 fn catalogue(collected: &[Collected], rules: &RuleSet) -> Catalogue {
     let used: HashSet<&RuleId> = collected.iter().map(|one| &one.finding.rule).collect();
     let used = rules.iter().filter(|(_, rule)| used.contains(&rule.id));
-    used.map(|(_, rule)| {
-        let definition = &rule.definition;
-        let info = RuleInfo {
-            description: definition.description.clone(),
-            severity: rule.severity,
-            tags: definition.tags.clone(),
-            reference: definition.reference.clone(),
-            revoke: definition.revoke.clone(),
-        };
-        (rule.id.clone(), info)
-    })
-    .collect()
+    used.map(|(_, rule)| (rule.id.clone(), RuleInfo::of(rule))).collect()
 }
 
 /// Findings and gaps after the policy has spoken.
@@ -283,6 +289,7 @@ fn count<Reason: Copy>(
 fn report(
     engine: &Engine,
     targets: Vec<String>,
+    images: Vec<ScannedImage>,
     mut notices: Vec<String>,
     coverage: Coverage,
     judged: Judged,
@@ -307,6 +314,7 @@ fn report(
             skipped: judged.unseen,
             skipped_allowed: judged.allowed,
         },
+        images,
         coverage,
         notices,
         findings: judged.findings,

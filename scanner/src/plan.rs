@@ -13,11 +13,13 @@ use crate::key;
 use crate::known::Told;
 use crate::limits::Limits;
 use crate::matcher::known;
+use crate::policy::pattern::Patterns;
 use crate::policy::{Policy, load};
 use crate::progress::When;
 use crate::report::Format;
 use crate::report::destination::Destination;
 use crate::rules::RuleSet;
+use crate::suggest::did_you_mean;
 
 /// Codes that mean something else already.
 const CODES_TAKEN: [u8; 4] = [0, 2, 3, 130];
@@ -74,6 +76,11 @@ impl ScanPlan {
         let key = key.map_err(|error| mistakes.push(error.to_string())).ok();
         let told = told(args, rules.as_ref(), key.as_ref(), &mut mistakes);
         let mut policy = gate(args, key.as_ref(), &mut mistakes);
+        if let (Some(path), Some(rules)) = (&args.policy, &rules) {
+            mistakes.extend(
+                unknown_rules(&policy, rules).map(|what| format!("--policy {}: {what}", path.display())),
+            );
+        }
         if let Some(word) = args.fail_on {
             policy.confidence = word.into();
         }
@@ -247,6 +254,24 @@ fn gate(args: &ScanArgs, key: Option<&FingerprintKey>, mistakes: &mut Vec<String
         policy.suppressions.extend(baseline.suppressions);
     }
     policy
+}
+
+/// The rules that the policy's exceptions name and that do not exist. A rule that the program carries exists, in
+/// use or not: one policy serves several scans.
+fn unknown_rules<'p>(policy: &'p Policy, rules: &'p RuleSet) -> impl Iterator<Item = String> + 'p {
+    let carried = RuleSet::embedded().unwrap_or_default();
+    let mut names: Vec<String> =
+        rules.iter().chain(carried.iter()).map(|(_, rule)| rule.id.0.clone()).collect();
+    names.push(known::RULE.to_owned());
+    let named =
+        policy.overrides.iter().flat_map(|exception| exception.when.rule.iter().flat_map(Patterns::literals));
+    named.filter_map(move |name| {
+        let known = names.iter().any(|known| known == name);
+        let near = || did_you_mean(name, names.iter().map(String::as_str));
+        (!known).then(|| {
+            format!("an exception is for the rule `{name}`, and there is no rule `{name}`{}", near())
+        })
+    })
 }
 
 /// The folder among the targets that holds a file.

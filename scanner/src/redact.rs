@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 use shared::coverage::Ledger;
-use shared::finding::{Finding, Location, Report};
+use shared::finding::{Finding, Image, Layer, Location, Report};
 use shared::fingerprint::Fingerprint;
 use shared::secret::Redacted;
 
@@ -191,6 +191,13 @@ impl<'e> Redactor<'e> {
         for notice in &mut report.notices {
             *notice = self.text(notice);
         }
+        for scanned in &mut report.images {
+            scanned.target = self.text(&scanned.target);
+            self.image(&mut scanned.image);
+            for layer in &mut scanned.layers {
+                self.layer(&mut layer.layer);
+            }
+        }
         let coverage = &mut report.coverage;
         self.ledger(&mut coverage.excluded);
         self.ledger(&mut coverage.opaque);
@@ -219,14 +226,24 @@ impl<'e> Redactor<'e> {
             *entry = self.text(entry);
         }
         if let Some(image) = &mut location.image {
-            for tag in &mut image.tags {
-                *tag = self.text(tag);
-            }
-            if let Some(platform) = &mut image.platform {
-                *platform = self.text(platform);
-            }
+            self.image(image);
         }
-        if let Some(created_by) = location.layer.as_mut().and_then(|layer| layer.created_by.as_mut()) {
+        if let Some(layer) = &mut location.layer {
+            self.layer(layer);
+        }
+    }
+
+    fn image(&mut self, image: &mut Image) {
+        for tag in &mut image.tags {
+            *tag = self.text(tag);
+        }
+        if let Some(platform) = &mut image.platform {
+            *platform = self.text(platform);
+        }
+    }
+
+    fn layer(&mut self, layer: &mut Layer) {
+        if let Some(created_by) = &mut layer.created_by {
             *created_by = self.text(created_by);
         }
     }

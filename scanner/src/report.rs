@@ -8,10 +8,12 @@ pub mod advice;
 pub mod destination;
 pub mod github;
 pub mod gitlab;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod place;
 pub mod printable;
+pub mod read;
 pub mod sarif;
 pub mod summary;
 pub mod text;
@@ -21,6 +23,8 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use shared::finding::{Report, RuleId, Severity};
+
+use crate::rules::Rule;
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +43,8 @@ pub enum Format {
     Gitlab,
     /// GitHub workflow annotations, for the log of a job.
     Github,
+    /// One page for a browser, with everything in it; it needs no network.
+    Html,
 }
 
 /// What a report says about a rule besides its name.
@@ -54,6 +60,20 @@ pub struct RuleInfo {
     pub reference: Option<String>,
     /// The provider's page on which a credential is revoked.
     pub revoke: Option<String>,
+}
+
+impl RuleInfo {
+    /// What a report says about this rule.
+    pub fn of(rule: &Rule) -> Self {
+        let definition = &rule.definition;
+        Self {
+            description: definition.description.clone(),
+            severity: rule.severity,
+            tags: definition.tags.clone(),
+            reference: definition.reference.clone(),
+            revoke: definition.revoke.clone(),
+        }
+    }
 }
 
 /// The rules that a report speaks of.
@@ -106,6 +126,7 @@ pub fn write(format: Format, context: &Context<'_>, out: &mut dyn Write) -> io::
         Format::Junit => junit::write(context, out),
         Format::Gitlab => gitlab::write(context, out),
         Format::Github => github::write(context, out),
+        Format::Html => html::write(context, out),
     }
 }
 

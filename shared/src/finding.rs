@@ -278,6 +278,29 @@ pub struct Tool {
     pub rules: String,
 }
 
+/// An image that was scanned, with all its layers, whether or not anything was found in them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScannedImage {
+    /// The target that holds it, as the user named it.
+    pub target: String,
+    /// The image.
+    #[serde(flatten)]
+    pub image: Image,
+    /// Its layers, the lowest first.
+    pub layers: Vec<ScannedLayer>,
+}
+
+/// A layer of an image that was scanned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScannedLayer {
+    /// The layer.
+    #[serde(flatten)]
+    pub layer: Layer,
+    /// How many bytes it takes as it is stored; absent if it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
 /// A whole report, JSON version 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
@@ -293,6 +316,9 @@ pub struct Report {
     pub targets: Vec<String>,
     /// The decision.
     pub verdict: VerdictReport,
+    /// The images among the targets; of very many, the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ScannedImage>,
     /// What was seen.
     pub coverage: Coverage,
     /// What a person should know besides: a suppression that has expired or matches nothing.

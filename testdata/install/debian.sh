@@ -14,6 +14,8 @@ umoci       umoci          image suites
 htpasswd    apache2-utils  registry suites
 shellcheck  shellcheck     make lint
 yamllint    yamllint       make lint
+chromium    chromium       HTML report suites
+chromedriver chromium-driver HTML report suites
 '
 
 has() {
@@ -53,5 +55,5 @@ disable_services() {
 apt() { DEBIAN_FRONTEND=noninteractive apt-get -y -q -o Dpkg::Use-Pty=0 "$@" >&2; }
 
 timed "Debian's package lists (about 20 MB)" apt update
-timed "Debian packages ${packages[*]} (all of them: about 60 MB)" apt install --no-install-recommends "${packages[@]}"
+timed "Debian packages ${packages[*]} (all of them: about 200 MB, most of it the browser)" apt install --no-install-recommends "${packages[@]}"
 if command -v systemctl >/dev/null; then disable_services; fi

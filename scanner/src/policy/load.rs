@@ -26,8 +26,15 @@ pub fn policy(path: &Path) -> Result<Policy, Problems> {
 /// # Errors
 /// Every mistake of the file.
 pub fn baseline(path: &Path) -> Result<Policy, Problems> {
-    let source = read(path)?;
-    let mut reader = Reader::new(&source);
+    parse_baseline(&read(path)?)
+}
+
+/// Parses a baseline.
+///
+/// # Errors
+/// Every mistake of the text.
+pub fn parse_baseline(source: &Source) -> Result<Policy, Problems> {
+    let mut reader = Reader::new(source);
     let mut policy = Policy::default();
     for (key, value) in reader.entries(&["version", "key_id", "suppress"]) {
         reader.shared_entry(&mut policy, &key, value);

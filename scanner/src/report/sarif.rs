@@ -5,16 +5,26 @@
 //! notification of level `error`, so that no reader takes an incomplete run for a clean one.
 
 use std::io::{self, Write};
+use std::path::Path;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 use shared::finding::{Action, Confidence, Finding, Location, RuleId, Severity, State};
 
 use super::{Context, RuleInfo, advice, place};
 
-/// GitHub takes this many results in one run; the rest goes into further runs of the same file.
+/// What GitHub takes in one file; the strictest of those who read SARIF. More results go into further runs, and what
+/// does not fit at all is said in a notification.
 /// <https://docs.github.com/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning>
 const RESULTS_A_RUN: usize = 25_000;
+const RUNS_MAX: usize = 20;
+/// Ten megabytes, less what the compressor there does worse than the one here.
+const GZIP_BYTES_MAX: u64 = 9_500_000;
+/// Of each run, that many results are shown.
+const RESULTS_SHOWN: usize = 5_000;
+const TAGS_MAX: usize = 20;
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
 /// Writes the report.
@@ -32,13 +42,16 @@ struct Log<'a>(&'a Context<'a>);
 
 impl Serialize for Log<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let results = results(self.0);
-        let runs: Vec<_> = if results.is_empty() {
-            vec![Run { context: self.0, results: &[], index: 0 }]
-        } else {
-            let chunks = results.chunks(RESULTS_A_RUN).enumerate();
-            chunks.map(|(index, results)| Run { context: self.0, results, index }).collect()
-        };
+        let mut results = results(self.0);
+        let total = results.len();
+        results.truncate(fitting(self.0, &results));
+        let left_out = total - results.len();
+        let run = |index, results| Run { context: self.0, results, index, total, left_out };
+        let mut runs: Vec<_> =
+            results.chunks(RESULTS_A_RUN).enumerate().map(|(index, part)| run(index, part)).collect();
+        if runs.is_empty() {
+            runs.push(run(0, &[]));
+        }
         let mut map = serializer.serialize_map(Some(3))?;
         map.serialize_entry("$schema", SCHEMA)?;
         map.serialize_entry("version", "2.1.0")?;
@@ -54,22 +67,96 @@ struct Place<'a> {
     id: String,
 }
 
+/// Every place, the worst first: what is cut off at the end matters least.
 fn results<'a>(context: &'a Context<'a>) -> Vec<Place<'a>> {
     let findings = &context.report.findings;
     let ids = place::ids(findings);
-    findings
-        .iter()
-        .zip(ids)
-        .flat_map(|(finding, ids)| {
-            finding.locations.iter().zip(ids).map(move |(location, id)| Place { finding, location, id })
-        })
-        .collect()
+    let places = findings.iter().zip(ids).flat_map(|(finding, ids)| {
+        finding.locations.iter().zip(ids).map(move |(location, id)| Place { finding, location, id })
+    });
+    let mut places: Vec<_> = places.collect();
+    places.sort_by_key(|place| {
+        let Finding { action, severity, confidence, .. } = place.finding;
+        (rank(*action), std::cmp::Reverse((*severity, *confidence)))
+    });
+    places
+}
+
+fn rank(action: Action) -> u8 {
+    match action {
+        Action::Block => 0,
+        Action::Report => 1,
+        Action::Suppressed => 2,
+    }
+}
+
+/// How many results, from the first, fit into a file that is accepted.
+fn fitting(context: &Context<'_>, results: &[Place<'_>]) -> usize {
+    let folder = std::env::current_dir().ok();
+    let mut file = GzEncoder::new(Counted(0), Compression::default());
+    for (index, place) in results.iter().take(RUNS_MAX * RESULTS_A_RUN).enumerate() {
+        // Neither compressing nor counting fails.
+        if index % RESULTS_A_RUN == 0 {
+            let _ = serde_json::to_writer(&mut file, &invocation(context, &[]));
+        }
+        let _ = serde_json::to_writer(&mut file, &result(context, place, 0, folder.as_deref()));
+        if file.get_ref().0 > GZIP_BYTES_MAX {
+            return index;
+        }
+    }
+    results.len().min(RUNS_MAX * RESULTS_A_RUN)
+}
+
+/// Counts bytes and keeps none.
+struct Counted(u64);
+
+impl Write for Counted {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0 += buffer.len() as u64;
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 struct Run<'a> {
     context: &'a Context<'a>,
     results: &'a [Place<'a>],
     index: usize,
+    /// Of all runs, and of those that were left out.
+    total: usize,
+    left_out: usize,
+}
+
+impl Run<'_> {
+    /// What a reader of the file would miss.
+    fn limits(&self) -> Vec<Value> {
+        let mut said = Vec::new();
+        if self.left_out > 0 {
+            said.push(json!({
+                "level": "warning",
+                "message": { "text": format!(
+                    "{} of {} results are left out, the least severe: a file may hold {RUNS_MAX} runs of \
+                     {RESULTS_A_RUN} results and 10 MB compressed. The JSON report has all.",
+                    self.left_out, self.total
+                ) },
+                "descriptor": { "id": "results-left-out" },
+            }));
+        }
+        if self.results.len() > RESULTS_SHOWN {
+            said.push(json!({
+                "level": "note",
+                "message": { "text": format!(
+                    "GitHub shows the first {RESULTS_SHOWN} of the {} results of this run; the most severe come first.",
+                    self.results.len()
+                ) },
+                "descriptor": { "id": "results-not-shown" },
+            }));
+        }
+        said
+    }
 }
 
 impl Serialize for Run<'_> {
@@ -90,7 +177,7 @@ impl Serialize for Run<'_> {
                 "properties": { "rulesHash": report.tool.rules },
             }}),
         )?;
-        map.serialize_entry("invocations", &[invocation(self.context)])?;
+        map.serialize_entry("invocations", &[invocation(self.context, &self.limits())])?;
         map.serialize_entry("columnKind", "utf16CodeUnits")?;
         // The category under which code hosts keep the runs of one file apart.
         map.serialize_entry("automationDetails", &json!({ "id": format!("keyturn/{}/", self.index) }))?;
@@ -111,56 +198,57 @@ impl Serialize for Run<'_> {
 struct Results<'a> {
     run: &'a Run<'a>,
     rules: &'a [&'a RuleId],
-    folder: Option<&'a std::path::Path>,
+    folder: Option<&'a Path>,
 }
 
 impl Serialize for Results<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.run.results.iter().map(|place| self.result(place)))
+        let results = self.run.results.iter().map(|place| {
+            let rule = self.rules.binary_search(&&place.finding.rule).unwrap_or_default();
+            result(self.run.context, place, rule, self.folder)
+        });
+        serializer.collect_seq(results)
     }
 }
 
-impl Results<'_> {
-    fn result(&self, place: &Place<'_>) -> Value {
-        let (finding, location) = (place.finding, place.location);
-        let context = self.run.context;
-        let mut fingerprints = json!({ "keyturnPlace/v1": place.id });
-        if context.report.stable {
-            fingerprints["keyturnSecret/v1"] = json!(finding.fingerprint);
-        }
-        let mut result = json!({
-            "ruleId": finding.rule,
-            "ruleIndex": self.rules.binary_search(&&finding.rule).unwrap_or_default(),
-            "level": level(finding.action),
-            "message": { "text": plain(&message(context, finding, location)) },
-            "locations": [{
-                "physicalLocation": {
-                    "artifactLocation": { "uri": place::uri(location, self.folder) },
-                    "region": {
-                        "startLine": location.line,
-                        "startColumn": location.column_utf16.unwrap_or(location.column),
-                    },
-                },
-                "logicalLocations": logical(location),
-            }],
-            "partialFingerprints": fingerprints,
-            "properties": {
-                "confidence": finding.confidence,
-                "severity": finding.severity,
-                "credential": finding.credential,
-                "state": location.state,
-                "inherited": location.inherited,
-                "byteStart": location.byte_start,
-                "byteEnd": location.byte_end,
-                "decoded": location.decoded,
-            },
-        });
-        if finding.action == Action::Suppressed {
-            result["suppressions"] =
-                json!([{ "kind": "external", "status": "accepted", "justification": finding.why }]);
-        }
-        result
+fn result(context: &Context<'_>, place: &Place<'_>, rule_index: usize, folder: Option<&Path>) -> Value {
+    let (finding, location) = (place.finding, place.location);
+    let mut fingerprints = json!({ "keyturnPlace/v1": place.id });
+    if context.report.stable {
+        fingerprints["keyturnSecret/v1"] = json!(finding.fingerprint);
     }
+    let mut result = json!({
+        "ruleId": finding.rule,
+        "ruleIndex": rule_index,
+        "level": level(finding.action),
+        "message": { "text": plain(&message(context, finding, location)) },
+        "locations": [{
+            "physicalLocation": {
+                "artifactLocation": { "uri": place::uri(location, folder) },
+                "region": {
+                    "startLine": location.line,
+                    "startColumn": location.column_utf16.unwrap_or(location.column),
+                },
+            },
+            "logicalLocations": logical(location),
+        }],
+        "partialFingerprints": fingerprints,
+        "properties": {
+            "confidence": finding.confidence,
+            "severity": finding.severity,
+            "credential": finding.credential,
+            "state": location.state,
+            "inherited": location.inherited,
+            "byteStart": location.byte_start,
+            "byteEnd": location.byte_end,
+            "decoded": location.decoded,
+        },
+    });
+    if finding.action == Action::Suppressed {
+        result["suppressions"] =
+            json!([{ "kind": "external", "status": "accepted", "justification": finding.why }]);
+    }
+    result
 }
 
 fn message(context: &Context<'_>, finding: &Finding, location: &Location) -> String {
@@ -227,6 +315,7 @@ fn rule(context: &Context<'_>, id: &RuleId) -> Value {
     let mut tags = vec!["security".to_owned(), "secret".to_owned()];
     tags.extend(info.tags.iter().cloned());
     tags.dedup();
+    tags.truncate(TAGS_MAX);
     let help = help(info);
     let mut rule = json!({
         "id": id,
@@ -283,7 +372,7 @@ fn level(action: Action) -> &'static str {
     }
 }
 
-fn invocation(context: &Context<'_>) -> Value {
+fn invocation(context: &Context<'_>, limits: &[Value]) -> Value {
     let coverage = &context.report.coverage;
     let notification = |level: &str, id: &str, at: &str, detail: Option<&str>| {
         let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
@@ -305,6 +394,7 @@ fn invocation(context: &Context<'_>) -> Value {
     let notices = context.report.notices.iter();
     notifications
         .extend(notices.map(|notice| json!({ "level": "note", "message": { "text": plain(notice) } })));
+    notifications.extend_from_slice(limits);
     json!({
         "executionSuccessful": context.report.verdict.skipped == 0,
         "startTimeUtc": context.times.0,

@@ -78,6 +78,7 @@ pub fn report(findings: Vec<Finding>) -> Report {
             skipped: 0,
             skipped_allowed: 0,
         },
+        images: vec![],
         coverage: Coverage {
             blobs: 1200,
             bytes_stored: 5 << 20,
@@ -100,7 +101,7 @@ pub fn catalogue() -> Catalogue {
     BTreeMap::from([(RuleId("example-token".into()), info)])
 }
 
-fn rendered(format: Format, report: &Report, width: usize) -> String {
+pub fn rendered(format: Format, report: &Report, width: usize) -> String {
     let rules = catalogue();
     let times = (Timestamp::UNIX_EPOCH, Timestamp::from_second(2).unwrap());
     let context = Context { report, rules: &rules, look: Look { styled: false, width }, times };
@@ -218,22 +219,77 @@ fn official_schema() -> serde_json::Value {
     schema
 }
 
+/// The results of all runs of a SARIF file.
+fn sarif_results(sarif: &serde_json::Value) -> Vec<&serde_json::Value> {
+    let runs = sarif["runs"].as_array().unwrap().iter();
+    runs.flat_map(|run| run["results"].as_array().unwrap()).collect()
+}
+
+/// What the first run says of itself under this name.
+fn said<'s>(sarif: &'s serde_json::Value, id: &str) -> Option<&'s str> {
+    let said = sarif["runs"][0]["invocations"][0]["toolExecutionNotifications"].as_array().unwrap();
+    said.iter().find(|said| said["descriptor"]["id"] == id)?["message"]["text"].as_str()
+}
+
 #[test]
-fn more_results_than_a_run_may_hold_go_into_further_runs() {
-    let locations = (0..25_001).map(|index| in_layer(&format!("f{index}"))).collect();
-    let report = report(vec![finding("example-token", Action::Block, locations)]);
+fn more_results_than_a_run_may_hold_go_into_further_runs_the_worst_first() {
+    let places = |count: usize| (0..count).map(|index| in_layer(&format!("f{index}"))).collect();
+    let mut worst = finding("worst-token", Action::Block, places(1));
+    worst.severity = Severity::Critical;
+    let mut report = report(vec![
+        finding("quiet-token", Action::Suppressed, places(10)),
+        Finding { severity: Severity::Low, ..finding("example-token", Action::Block, places(25_000)) },
+        worst,
+    ]);
     let sarif: serde_json::Value = serde_json::from_str(&rendered(Format::Sarif, &report, 80)).unwrap();
     let runs = sarif["runs"].as_array().unwrap();
     assert_eq!(
         runs.iter().map(|run| run["results"].as_array().unwrap().len()).collect::<Vec<_>>(),
-        [25_000, 1]
+        [25_000, 11]
     );
-    let ids: std::collections::HashSet<&str> = runs
+    let results = sarif_results(&sarif);
+    assert_eq!(results[0]["ruleId"], "worst-token");
+    assert_eq!(results[25_010]["ruleId"], "quiet-token");
+    let ids: std::collections::HashSet<&str> = results
         .iter()
-        .flat_map(|run| run["results"].as_array().unwrap())
         .map(|result| result["partialFingerprints"]["keyturnPlace/v1"].as_str().unwrap())
         .collect();
-    assert_eq!(ids.len(), 25_001);
+    assert_eq!(ids.len(), 25_011);
+    assert!(said(&sarif, "results-not-shown").unwrap().contains("first 5000 of the 25000"));
+    assert_eq!(said(&sarif, "results-left-out"), None);
+    report.findings.truncate(1);
+    let sarif: serde_json::Value = serde_json::from_str(&rendered(Format::Sarif, &report, 80)).unwrap();
+    assert_eq!(said(&sarif, "results-not-shown"), None);
+}
+
+#[test]
+fn what_no_upload_takes_is_left_out_and_said() {
+    // Names that do not compress: 4 KB each, three times in a result.
+    let mut random = blake3::Hasher::new().update(b"names").finalize_xof();
+    let mut name = || {
+        let mut bytes = [0; 2000];
+        random.fill(&mut bytes);
+        data_encoding::HEXLOWER.encode(&bytes)
+    };
+    let mut findings = Vec::new();
+    for (rule, action, count) in
+        [("quiet-token", Action::Suppressed, 3_000), ("example-token", Action::Block, 3_000)]
+    {
+        findings.push(finding(rule, action, (0..count).map(|_| in_layer(&name())).collect()));
+    }
+    let text = rendered(Format::Sarif, &report(findings), 80);
+    let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut zipped, text.as_bytes()).unwrap();
+    let bytes = zipped.finish().unwrap().len();
+    assert!((8_000_000..10_000_000).contains(&bytes), "{bytes}");
+    let sarif: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let results = sarif_results(&sarif);
+    assert!(results[..3_000].iter().all(|result| result["ruleId"] == "example-token"));
+    let left_out = 6_000 - results.len();
+    assert!(
+        left_out > 0
+            && said(&sarif, "results-left-out").unwrap().starts_with(&format!("{left_out} of 6000 "))
+    );
 }
 
 #[test]

@@ -29,8 +29,10 @@ const GREEN: Style = AnsiColor::Green.on_default().bold();
 /// The writer's own.
 pub fn write(context: &Context<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut page = Page { out, look: context.look };
-    let mut places = places(&context.report.findings);
-    places.sort_by(order);
+    let findings = &context.report.findings;
+    let places = places(findings).into_iter();
+    let places: Vec<_> =
+        places.map(|(index, _, location)| Place { index, finding: &findings[index], location }).collect();
     let mut explained = HashSet::new();
     let mut last: Option<&Location> = None;
     for place in &places {
@@ -59,25 +61,27 @@ struct Place<'a> {
     location: &'a Location,
 }
 
-fn places(findings: &[Finding]) -> Vec<Place<'_>> {
-    findings
-        .iter()
-        .enumerate()
-        .flat_map(|(index, finding)| {
-            finding.locations.iter().map(move |location| Place { index, finding, location })
-        })
-        .collect()
+/// Every place of every finding: the finding, which of its places it is, the place. By target, image, layer and
+/// file; inside a file from top to bottom, and the worst first on one spot.
+pub(super) fn places(findings: &[Finding]) -> Vec<(usize, usize, &Location)> {
+    let mut all = Vec::new();
+    for (index, finding) in findings.iter().enumerate() {
+        all.extend(
+            finding.locations.iter().enumerate().map(|(ordinal, location)| (index, ordinal, location)),
+        );
+    }
+    all.sort_by(|a, b| order(a.2, b.2).then_with(|| a.0.cmp(&b.0)));
+    all
 }
 
-/// By target, image, layer and file; inside a file from top to bottom, and the worst first on one spot.
-fn order(a: &Place<'_>, b: &Place<'_>) -> Ordering {
+fn order(a: &Location, b: &Location) -> Ordering {
     fn key(location: &Location) -> impl Ord + '_ {
         let image = location.image.as_ref().map(|image| &image.digest);
         let layer = location.layer.as_ref().map(|layer| layer.index);
         let position = (location.line, location.column);
         (&location.target, image, layer, &location.path, &location.entries, position)
     }
-    key(a.location).cmp(&key(b.location)).then_with(|| a.index.cmp(&b.index))
+    key(a).cmp(&key(b))
 }
 
 fn same_layer(a: &Location, b: &Location) -> bool {

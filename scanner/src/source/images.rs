@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use shared::coverage::{Coverage, Skipped};
+use shared::finding::ScannedImage;
 
 pub(super) use self::described::{Configured, described, document};
 use self::schedule::{Job, Schedule, WINDOW_HEAD_BYTES};
@@ -203,7 +204,9 @@ impl Source for ImageSource {
     fn blobs(&self, sink: &dyn Sink) -> Coverage {
         let walk = Walk::new(sink, &self.options.limits, &self.target);
         let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut set = ImageSet { catalog, ..ImageSet::default() };
+        let sizes =
+            (0..).zip(&self.store.members).map(|(member, stored)| (member, stored.range.len() as u64));
+        let mut set = ImageSet { catalog, sizes: sizes.collect(), ..ImageSet::default() };
         if let Some((reason, detail)) = &self.store.broken {
             walk.skip(&Place::Target, *reason, detail.clone());
         }
@@ -222,6 +225,10 @@ impl Source for ImageSource {
 
     fn locate(&self, provenance: &Provenance) -> Vec<Site> {
         self.set.get().map(|set| set.locate(provenance)).unwrap_or_default()
+    }
+
+    fn images(&self) -> Vec<ScannedImage> {
+        self.set.get().map(ImageSet::images).unwrap_or_default()
     }
 
     fn bytes_stored(&self) -> Option<u64> {

@@ -11,6 +11,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 
 use shared::coverage::{Coverage, Skipped};
+use shared::finding::ScannedImage;
 
 use self::tour::Tour;
 use super::SourceOptions;
@@ -202,6 +203,10 @@ impl Source for StreamSource {
             (Some(Some(set)), Origin::Entry { .. } | Origin::Config { .. }) => set.locate(provenance),
             _ => vec![in_archive(provenance)],
         }
+    }
+
+    fn images(&self) -> Vec<ScannedImage> {
+        self.set.get().and_then(Option::as_ref).map(ImageSet::images).unwrap_or_default()
     }
 
     fn bytes_stored(&self) -> Option<u64> {

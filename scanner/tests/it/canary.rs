@@ -7,7 +7,7 @@ use scanner::rules::example;
 
 use crate::program::{Bench, image_archive, tar_of, token};
 
-const FORMATS: [&str; 7] = ["text", "json", "jsonl", "sarif", "junit", "gitlab", "github"];
+const FORMATS: [&str; 8] = ["text", "json", "jsonl", "sarif", "junit", "gitlab", "github", "html"];
 
 /// The forms in which a value could leave.
 pub fn forms(value: &str) -> Vec<String> {

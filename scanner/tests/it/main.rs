@@ -9,8 +9,11 @@
 )]
 
 mod bad_input;
+mod browser;
 mod canary;
+mod commands;
 mod gate;
+mod html;
 mod known;
 mod program;
 mod reports;

@@ -65,7 +65,7 @@ fn the_text_report_of_an_image_names_layers_steps_and_states() {
 #[test]
 fn every_format_can_be_written_in_one_run() {
     let bench = tree();
-    let formats = ["json", "jsonl", "sarif", "junit", "gitlab", "github"];
+    let formats = ["json", "jsonl", "sarif", "junit", "gitlab", "github", "html"];
     let arguments: Vec<String> =
         formats.iter().map(|format| format!("--format={format}=out.{format}")).collect();
     let mut all = vec!["scan", "t", "--format", "text"];

@@ -85,6 +85,7 @@ impl<'a> Tour<'a> {
                 let label: Arc<str> = name.into();
                 if few {
                     self.seen.names.file(&label, member);
+                    self.set.sizes.insert(member, entry.size);
                 }
                 return self.file(scope, member, label, entry.size, data);
             }
