@@ -13,6 +13,7 @@ pub mod external_secret;
 pub mod load;
 pub mod node;
 pub mod object;
+pub mod postgresql;
 pub mod problem;
 pub mod rotation;
 pub mod status;

@@ -136,12 +136,7 @@ async fn open<'a>(
 ) -> Result<Ready<'a>, String> {
     let resolved = resolve(object, manifests)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-    let pass = stores
-        .open(&object.spec.publish.store_ref, object.namespace())
-        .await
-        .map_err(|error| error.to_string())?;
-    ready(object, resolved, pass.provider().clone(), manifests, target, keys)
-        .map_err(|error| error.to_string())
+    ready(object, resolved, stores, manifests, target, keys).await.map_err(|error| error.to_string())
 }
 
 /// Drives until the end, or until what is left takes longer than anybody waits for.

@@ -13,6 +13,7 @@ pub mod apply;
 pub mod context;
 pub mod discovered;
 pub mod drive;
+pub mod failpoint;
 pub mod generate;
 pub mod issue;
 pub mod leak;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration::GoDuration;
 use super::external_secret::StoreRef;
+use super::postgresql::{AdminRef, PostgreSqlSpec};
 
 /// A target, written by the platform team: an application team can only name it.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -15,9 +16,15 @@ pub struct ClusterRotationTargetSpec {
     /// Who may name this target; by default nobody.
     #[serde(default)]
     pub allow: Allow,
+    /// Where the administrator's credential lies, for servers that need one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_ref: Option<AdminRef>,
     /// An htpasswd file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub htpasswd: Option<HtpasswdSpec>,
+    /// A PostgreSQL server, its read replicas and poolers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub postgresql: Option<PostgreSqlSpec>,
 }
 
 /// Namespaces and accounts that a target serves; both must fit.

@@ -165,7 +165,7 @@ impl<W: World> Acting<'_, W> {
         if tries >= REVOKES_MAX {
             return Err(person(
                 format!("{endpoint}: {what}, {tries} times"),
-                format!("look at {endpoint}, then `rotator retry {}`", self.spec.name),
+                format!("{}, then `rotator retry {}`", self.context.backend.advice(endpoint), self.spec.name),
             ));
         }
         Ok(Change::Contradicted(endpoint.to_owned()))

@@ -181,6 +181,10 @@ pub trait Backend {
     /// Whether effects of a holder whose lease is over are refused by the target itself. Where not, the proof
     /// is taken one lease after the last effect.
     fn locks(&self) -> bool;
+    /// What a person looks at when an endpoint goes on to answer against what was done: "look at the server's log".
+    fn advice(&self, endpoint: &str) -> String {
+        format!("look at {endpoint}")
+    }
     /// Whether the account can get a new secret: it exists and is what the strategy needs. One that `must_be_idle`
     /// has no open session either: `NoAnswer` of class `busy` until then.
     fn ready(&self, account: &str, must_be_idle: bool) -> impl Future<Output = Result<(), SetError>>;

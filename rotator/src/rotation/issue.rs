@@ -21,6 +21,7 @@ use shared::signing::{PrivateKey, TrustedKeys};
 
 use crate::provider::{Document, Key, Provider, ReadError, WriteError};
 use crate::rotation::context::{NoAnswer, Receipts};
+use crate::rotation::failpoint::reach;
 
 /// Where the head lies in the store.
 const HEAD_PATH: &str = "keyturn/receipts/head";
@@ -229,7 +230,10 @@ impl Receipts for ReceiptBook {
         let signed = Signed::new(receipt, &self.key).map_err(|error| no_answer(error, "receipt"))?;
         let stored = StoredHead { head: signed.head(), envelope: BASE64.encode(signed.as_bytes()) };
         let json = serde_json::to_vec(&stored).map_err(|_| no_answer("the head has no JSON form", "bug"))?;
-        match self.provider.write(HEAD_PATH, Secret::new(json), Some(version)).await {
+        reach(format_args!("before receipt"));
+        let written_head = self.provider.write(HEAD_PATH, Secret::new(json), Some(version)).await;
+        reach(format_args!("after receipt"));
+        match written_head {
             Ok(_) => {}
             // Another Rotation took this number: the next try takes the one after it.
             Err(WriteError::Cas { .. }) => return Err(no_answer("another receipt was issued", "conflict")),

@@ -6,19 +6,19 @@ use shared::fingerprint::FingerprintKey;
 use shared::receipt::RotationRef;
 use shared::signing::PrivateKey;
 
-use crate::backend::htpasswd::Htpasswd;
+use crate::backend::AnyBackend;
 use crate::manifest::Manifests;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::RotationSpec;
-use crate::provider::Provider;
 use crate::rotation::context::{Context, World};
 use crate::rotation::discovered::Discovered;
 use crate::rotation::issue::ReceiptBook;
-use crate::rotation::resolve::Resolved;
+use crate::rotation::resolve::{Resolved, role};
 use crate::rotation::schedule::Schedule;
 use crate::rotation::spec::Spec;
 use crate::rotation::stored::{StoredJournal, StoredPublication};
 use crate::rotation::system::{SystemClock, SystemMaker, holder, is_gone};
+use crate::sync::stores::{StoreError, Stores};
 use crate::target::Target;
 
 /// The parts that run against real servers and files.
@@ -27,7 +27,7 @@ pub struct Production<'a>(std::marker::PhantomData<&'a ()>);
 impl<'a> World for Production<'a> {
     type Journal = StoredJournal;
     type Publication = StoredPublication;
-    type Backend = Htpasswd;
+    type Backend = AnyBackend;
     type Consumers = Discovered<'a>;
     type Clock = SystemClock;
     type Maker = SystemMaker;
@@ -53,6 +53,12 @@ pub enum OpenError {
     /// The receipt key.
     #[error(transparent)]
     Receipt(#[from] shared::signing::KeyFileError),
+    /// A store: the one that is published to, or the one of the target's administrator.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The target needs an administrator and has none: an error of this program.
+    #[error("the target has no administrator")]
+    NoAdmin,
 }
 
 /// One Rotation, ready to be driven.
@@ -68,17 +74,23 @@ pub struct Ready<'a> {
 /// Puts the parts of one Rotation together.
 ///
 /// # Errors
-/// When a key cannot be read.
-pub fn ready<'a>(
+/// When a key cannot be read or a store cannot be opened.
+pub async fn ready<'a>(
     object: &Object<RotationSpec>,
     resolved: Resolved,
-    provider: Provider,
+    stores: &Stores<'_>,
     manifests: &'a Manifests,
     target: &'a Target,
     keys: &Keys,
 ) -> Result<Ready<'a>, OpenError> {
     let Resolved { spec, schedule, backend } = resolved;
     let publish = &object.spec.publish;
+    let provider = stores.open(&publish.store_ref, object.namespace()).await?.provider().clone();
+    let admin = match backend.admin() {
+        Some(reference) => Some(stores.open_for_targets(&reference.store_ref).await?.provider().clone()),
+        None => None,
+    };
+    let backend = backend.open(&spec.strategy, role(object), admin).ok_or(OpenError::NoAdmin)?;
     let fingerprint_key = FingerprintKey::read(&keys.fingerprint_key)?;
     let receipts = ReceiptBook {
         provider: provider.clone(),

@@ -1,14 +1,12 @@
 //! From manifests to what the machine takes: parsed once, every mistake named with its place.
 
-use std::path::Path;
 use std::time::Duration;
 
-use crate::backend::htpasswd::Htpasswd;
+use crate::backend::define::{Definition, define};
 use crate::manifest::Manifests;
-use crate::manifest::object::{Object, Origin};
+use crate::manifest::object::Object;
 use crate::manifest::problem::Problem;
-use crate::manifest::rotation::{ClusterRotationTargetSpec, LeakDeadline, RotationSpec, StrategySpec};
-use crate::rotation::context::Backend as _;
+use crate::manifest::rotation::{LeakDeadline, RotationSpec, StrategySpec};
 use crate::rotation::generate::Policy;
 use crate::rotation::schedule::Schedule;
 use crate::rotation::spec::{AtDeadline, Grace, OnLeak, Spec, Strategy};
@@ -26,7 +24,7 @@ pub struct Resolved {
     /// When it is due.
     pub schedule: Schedule,
     /// The target.
-    pub backend: Htpasswd,
+    pub backend: Definition,
 }
 
 /// Reads one Rotation with its target.
@@ -125,7 +123,7 @@ fn target(
     manifests: &Manifests,
     strategy: Option<&Strategy>,
     problems: &mut Vec<Problem>,
-) -> Option<Htpasswd> {
+) -> Option<Definition> {
     let name = &object.spec.target_ref.name;
     let Some(target) = manifests.rotation_targets.iter().find(|target| target.name() == name) else {
         let what = format!("there is no ClusterRotationTarget {name}; create it, or correct the name");
@@ -148,26 +146,22 @@ fn target(
             problems.push(object.problem(KIND, "spec.strategy", what));
         }
     }
-    backend(target, problems)
+    let definition = match define(target) {
+        Ok(definition) => definition,
+        Err(found) => {
+            problems.extend(found);
+            return None;
+        }
+    };
+    if let Some((path, what)) = strategy.and_then(|strategy| definition.unsuited(strategy, role(object))) {
+        problems.push(object.problem(KIND, path, what));
+    }
+    Some(definition)
 }
 
-fn backend(target: &Object<ClusterRotationTargetSpec>, problems: &mut Vec<Problem>) -> Option<Htpasswd> {
-    let mut complain = |path: &str, what: String| {
-        problems.push(target.problem("ClusterRotationTarget", path, what));
-        None
-    };
-    let Some(htpasswd) = &target.spec.htpasswd else {
-        return complain("spec", "no backend is given; write htpasswd".to_owned());
-    };
-    let Origin::File { file, .. } = &target.origin else {
-        let what = "an htpasswd file is read from --config only, never from a cluster".to_owned();
-        return complain("spec.htpasswd", what);
-    };
-    let path = file.parent().unwrap_or(Path::new(".")).join(&htpasswd.path);
-    match Htpasswd::new(path, htpasswd.probe.as_deref()) {
-        Ok(backend) => Some(backend),
-        Err(error) => complain("spec.htpasswd.probe", error.to_string()),
-    }
+/// The role that both accounts of an alternating credential belong to, where one is named.
+pub fn role(object: &Object<RotationSpec>) -> Option<&str> {
+    object.spec.strategy.alternating.as_ref()?.role.as_deref()
 }
 
 /// Whether a name fits a pattern in which `*` stands for any characters.

@@ -10,6 +10,7 @@ use crate::provider::{Key, Provider, ReadError, WriteError};
 use crate::rotation::context::{
     CasError, Credential, Journal, LoadError, NoAnswer, Publication, PublicationError, Published,
 };
+use crate::rotation::failpoint::reach;
 
 /// A published path holds a few properties; one beyond this is no credential.
 const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
@@ -28,7 +29,7 @@ impl StoredJournal {
 }
 
 /// The failure in the machine's words; the details go to the log.
-fn no_answer(error: &ReadError) -> NoAnswer {
+pub(crate) fn no_answer(error: &ReadError) -> NoAnswer {
     let class = match error {
         ReadError::NotFound { .. } => "missing",
         ReadError::Denied { .. } => "denied",
@@ -64,7 +65,11 @@ impl Journal for StoredJournal {
         let json = record
             .to_store()
             .map_err(|_| NoAnswer { what: "the journal has no JSON form".into(), class: "bug".into() })?;
-        self.provider.write(&self.path, json, Some(version)).await.map_err(|error| cas_error(&error))
+        let phase = record.phase.name();
+        reach(format_args!("before journal {phase}"));
+        let written = self.provider.write(&self.path, json, Some(version)).await;
+        reach(format_args!("after journal {phase}"));
+        written.map_err(|error| cas_error(&error))
     }
 }
 
@@ -139,7 +144,10 @@ impl Publication for StoredPublication {
             None => self.document(b"{}", credential),
         };
         let json = json.ok_or_else(|| NoAnswer { what: self.key.clone(), class: "not text".into() })?;
-        self.provider.write(&self.key, json, Some(version)).await.map_err(|error| cas_error(&error))
+        reach(format_args!("before publish"));
+        let written = self.provider.write(&self.key, json, Some(version)).await;
+        reach(format_args!("after publish"));
+        written.map_err(|error| cas_error(&error))
     }
 }
 

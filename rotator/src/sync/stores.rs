@@ -132,6 +132,16 @@ struct StoreId {
     kind: StoreKind,
     name: String,
     namespace: String,
+    reader: Reader,
+}
+
+/// For whom a store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Reader {
+    /// An object of a namespace: a ClusterSecretStore may refuse it.
+    Namespace,
+    /// An object of the whole cluster.
+    Platform,
 }
 
 impl<'a> Stores<'a> {
@@ -150,10 +160,28 @@ impl<'a> Stores<'a> {
     /// # Errors
     /// Why it cannot be used; the same for all who ask.
     pub async fn open(&self, reference: &StoreRef, namespace: &str) -> Result<Arc<Store>, StoreError> {
-        let id =
-            StoreId { kind: reference.kind, name: reference.name.clone(), namespace: namespace.to_owned() };
+        self.open_once(reference, namespace, Reader::Namespace).await
+    }
+
+    /// Opens a store for a ClusterRotationTarget. Such a target belongs to whoever runs the cluster, as a
+    /// ClusterSecretStore does: its conditions, which keep namespaces from reading it, do not count.
+    ///
+    /// # Errors
+    /// Why it cannot be used; the same for all who ask.
+    pub async fn open_for_targets(&self, reference: &StoreRef) -> Result<Arc<Store>, StoreError> {
+        self.open_once(reference, "", Reader::Platform).await
+    }
+
+    async fn open_once(
+        &self,
+        reference: &StoreRef,
+        namespace: &str,
+        reader: Reader,
+    ) -> Result<Arc<Store>, StoreError> {
+        let (kind, name) = (reference.kind, reference.name.clone());
+        let id = StoreId { kind, name, namespace: namespace.to_owned(), reader };
         let cell = Arc::clone(self.opened.lock().await.entry(id).or_default());
-        cell.get_or_init(|| self.make(reference, namespace)).await.clone()
+        cell.get_or_init(|| self.make(reference, namespace, reader)).await.clone()
     }
 
     /// Ends every login that was made.
@@ -168,7 +196,12 @@ impl<'a> Stores<'a> {
         }
     }
 
-    async fn make(&self, reference: &StoreRef, namespace: &str) -> Result<Arc<Store>, StoreError> {
+    async fn make(
+        &self,
+        reference: &StoreRef,
+        namespace: &str,
+        reader: Reader,
+    ) -> Result<Arc<Store>, StoreError> {
         let kind = reference.kind.name();
         let (full, spec, origin) = match reference.kind {
             StoreKind::SecretStore => {
@@ -191,7 +224,8 @@ impl<'a> Stores<'a> {
         if !spec.controller.is_empty() && spec.controller != CONTROLLER {
             return Err(StoreError::OtherController { store, controller: spec.controller.clone() });
         }
-        if reference.kind == StoreKind::ClusterSecretStore && !self.allows(spec, namespace).await {
+        let guarded = reference.kind == StoreKind::ClusterSecretStore && reader == Reader::Namespace;
+        if guarded && !self.allows(spec, namespace).await {
             return Err(StoreError::NotAllowed { store, namespace: namespace.to_owned() });
         }
         let provider = self.provider(reference.kind, &store, spec, origin, namespace).await?;
