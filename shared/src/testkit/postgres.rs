@@ -116,6 +116,25 @@ impl Postgres {
         &self.folder
     }
 
+    /// Everything that the server wrote to its log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.server.log()).expect("read the server's log")
+    }
+
+    /// Puts lines at the top of pg_hba.conf, where the first that fits counts, and has the server read them.
+    pub fn let_in(&self, lines: &str) {
+        let file = self.folder.join("data/pg_hba.conf");
+        let rest = fs::read_to_string(&file).expect("read pg_hba.conf");
+        fs::write(&file, format!("{lines}\n{rest}")).expect("write pg_hba.conf");
+        // A session that begins tells what the server had read by then.
+        let read = "select pg_conf_load_time()";
+        let before = self.sql(read);
+        self.sql("select pg_reload_conf()");
+        while self.sql(read) == before {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Runs SQL as the superuser and returns the rows, one a line, fields separated by `|`.
     ///
     /// # Panics
@@ -178,13 +197,13 @@ impl Postgres {
 }
 
 /// PostgreSQL's programs and the user that they run as: they refuse root.
-struct Programs {
+pub(super) struct Programs {
     folder: PathBuf,
     user: Option<(u32, u32)>,
 }
 
 impl Programs {
-    fn find() -> Result<Self, Missing> {
+    pub(super) fn find() -> Result<Self, Missing> {
         find("psql", FROM)?;
         // PATH may have a link to one program without its neighbours.
         let initdb = fs::canonicalize(find("initdb", FROM)?).expect("the folder of PostgreSQL");
@@ -193,7 +212,12 @@ impl Programs {
         Ok(Self { folder, user })
     }
 
-    fn hand_over(&self, paths: &[&Path]) {
+    /// User and group id; none where we are no root and run servers as ourselves.
+    pub(super) fn user(&self) -> Option<(u32, u32)> {
+        self.user
+    }
+
+    pub(super) fn hand_over(&self, paths: &[&Path]) {
         if let Some((user, group)) = self.user {
             for path in paths {
                 chown(path, Some(user), Some(group)).expect("hand a file to the server's user");
