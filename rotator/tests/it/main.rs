@@ -4,10 +4,14 @@
 
 mod check;
 mod cluster;
+mod conformance;
 mod misbehaving;
+mod postgres;
+mod proxy;
 mod replay;
 mod respond;
 mod rotate;
+mod stopping;
 mod store;
 mod sync_cluster;
 mod sync_folder;
