@@ -42,11 +42,6 @@ impl Running {
         self.errors.lock().unwrap().clone()
     }
 
-    /// The points that it has come to.
-    pub fn points(&self) -> Vec<String> {
-        points(&self.errors())
-    }
-
     /// Waits until it stands at its point or has ended.
     pub fn reach(mut self) -> Result<Self, Ended> {
         let start = Instant::now();
@@ -86,11 +81,12 @@ impl Running {
         }
     }
 
-    /// Kills it where it stands.
-    pub fn kill(mut self) {
+    /// Kills it where it stands. Returns the names of the points that it had come to.
+    pub fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.reader.join().unwrap();
+        points(&self.errors.lock().unwrap())
     }
 
     /// Waits for its end.

@@ -44,10 +44,7 @@ fn a_rotator_that_is_killed_between_any_two_effects_is_resumed_and_no_applicatio
     for number in 1.. {
         let running = Running::start(&shop.workshop, &shop.arguments(&["--now"]), &number.to_string());
         match running.reach() {
-            Ok(running) => {
-                killed_at.extend(running.points().pop());
-                running.kill();
-            }
+            Ok(running) => killed_at.extend(running.kill().pop()),
             Err(ended) => {
                 assert_eq!(ended.code, 0, "{ended:?}");
                 runs += 1;
