@@ -299,17 +299,17 @@ impl<W: World> Acting<'_, W> {
         let Some((old_account, _)) = self.old() else {
             return Ok(Change::Revoked(endpoint.to_owned()));
         };
-        if let Some(until) = self.sessions_hold(endpoint, old_account, *spread_at).await? {
+        if let Some(until) = self.sessions_hold(old_account, *spread_at).await? {
             return Ok(Change::GraceExtended(until));
         }
         self.take_away(endpoint, old_account, slot, &pending.value.0).await?;
         Ok(Change::Revoked(endpoint.to_owned()))
     }
 
-    /// With two accounts a session of the old one is a consumer that nobody declared: it gets more time.
+    /// With two accounts a session of the old one, at whatever endpoint, is a consumer that nobody declared: it gets
+    /// more time.
     async fn sessions_hold(
         &self,
-        endpoint: &str,
         old_account: &str,
         spread_at: Timestamp,
     ) -> Result<Option<Timestamp>, StepError> {
@@ -320,10 +320,18 @@ impl<W: World> Acting<'_, W> {
         if !alternating || leaked || now >= last {
             return Ok(None);
         }
-        let sessions = self.context.backend.sessions(endpoint, old_account).await?;
-        let open = sessions.is_some_and(|open| !open.is_empty());
-        let step = self.spec.grace.max / 16;
-        Ok(open.then(|| later(now, step.max(self.spec.effect_timeout)).min(last)))
+        for endpoint in &self.spec.endpoints {
+            let sessions = self.context.backend.sessions(&endpoint.name, old_account).await?;
+            if let Some(first) = sessions.as_ref().and_then(|open| open.first()) {
+                tracing::info!(
+                    rotation = %self.spec.name, endpoint = %endpoint.name, account = old_account, client = %first.client,
+                    "the old login is still in use; it gets more time"
+                );
+                let step = self.spec.grace.max / 16;
+                return Ok(Some(later(now, step.max(self.spec.effect_timeout)).min(last)));
+            }
+        }
+        Ok(None)
     }
 
     async fn take_away(

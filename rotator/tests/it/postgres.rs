@@ -4,6 +4,7 @@ mod clients;
 mod faults;
 mod refused;
 mod shop;
+mod tls;
 mod turning;
 
 pub use clients::Clients;

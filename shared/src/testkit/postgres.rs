@@ -12,7 +12,7 @@ use rustix::process::{Signal, geteuid};
 use super::binary::{Missing, find};
 use super::openbao::random_hex;
 use super::process::{Launch, Server};
-use super::{Folder, Port};
+use super::{Folder, Issued, Port};
 
 /// Seen: 2 s for a new data folder, 0.3 s for the start.
 const READY: Duration = Duration::from_secs(180);
@@ -126,6 +126,21 @@ impl Postgres {
         let file = self.folder.join("data/pg_hba.conf");
         let rest = fs::read_to_string(&file).expect("read pg_hba.conf");
         fs::write(&file, format!("{lines}\n{rest}")).expect("write pg_hba.conf");
+        self.reload();
+    }
+
+    /// Has it offer TLS with this certificate.
+    pub fn encrypt(&self, issued: &Issued) {
+        let programs = Programs::find().unwrap_or_else(|missing| panic!("{missing}"));
+        for (name, text) in [("data/server.crt", &issued.certificate), ("data/server.key", &issued.key)] {
+            programs.hand_over(&[&self.folder.write(name, text)]);
+        }
+        self.sql("alter system set ssl = on");
+        self.reload();
+    }
+
+    /// Has the server read its settings, and waits until it has.
+    fn reload(&self) {
         // A session that begins tells what the server had read by then.
         let read = "select pg_conf_load_time()";
         let before = self.sql(read);

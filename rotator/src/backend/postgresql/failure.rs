@@ -36,7 +36,13 @@ impl Failure {
         if source.and_then(|source| source.downcast_ref::<std::io::Error>()).is_some_and(is_in_the_clear) {
             return Self::lost("asks for the password in the clear");
         }
-        Self::lost(if error.is_closed() { "connection lost" } else { "unreachable" })
+        Self::lost(if is_of_tls(error) {
+            "no TLS with a trusted certificate"
+        } else if error.is_closed() {
+            "connection lost"
+        } else {
+            "unreachable"
+        })
     }
 
     /// A short class for journals and people.
@@ -50,6 +56,11 @@ impl Failure {
             Self::Lost(class) => class,
         }
     }
+}
+
+/// The client library tells this kind of failure by its own text alone.
+fn is_of_tls(error: &tokio_postgres::Error) -> bool {
+    error.to_string().starts_with("error performing TLS handshake")
 }
 
 fn is_in_the_clear(error: &std::io::Error) -> bool {

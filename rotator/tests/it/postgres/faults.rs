@@ -11,7 +11,7 @@ use crate::stopping::{Running, points};
 /// The shop with a first secret published, an application of each kind at work, and a grace in which an application
 /// can be restarted.
 fn at_work(shop: &mut Shop) -> Clients {
-    shop.grace = "1s";
+    shop.grace = "1s, max: 1s";
     shop.write();
     shop.first_run();
     Clients::start(shop)

@@ -38,7 +38,7 @@ spec:
   allow: {namespaces: [shop], accounts: ["orders_*"]}
   adminRef: {storeRef: {name: vault, kind: ClusterSecretStore}, key: pg/admin}
   postgresql:
-    tls: {mode: disable}
+    tls: TLS
     endpoints: ENDPOINTS
 ---
 apiVersion: keyturn.dev/v1alpha1
@@ -52,7 +52,7 @@ spec:
     storeRef: {name: vault, kind: ClusterSecretStore}
     key: shop/orders
     properties: {username: username, password: password}
-  grace: {duration: GRACE, max: GRACE}
+  grace: {duration: GRACE}
 "#;
 
 /// Rights of an administrator as the README asks for them: no superuser.
@@ -70,6 +70,8 @@ pub struct Shop {
     pub admin: String,
     /// As the manifest has it.
     pub grace: &'static str,
+    /// As the manifest has it.
+    pub tls: String,
     /// In place of the primary's own address, where something stands between.
     pub primary_address: Option<String>,
     /// In place of the store's own address.
@@ -119,7 +121,8 @@ impl Shop {
             replica: None,
             pooler: None,
             admin,
-            grace: "0s",
+            grace: "0s, max: 0s",
+            tls: "{mode: disable}".to_owned(),
             primary_address: None,
             store_address: None,
         };
@@ -144,6 +147,7 @@ impl Shop {
             .replace("STORE", self.store_address.as_deref().unwrap_or_else(|| self.bao.url()))
             .replace("ENDPOINTS", &format!("[{}]", endpoints.join(", ")))
             .replace("GRACE", self.grace)
+            .replace("TLS", &self.tls)
     }
 
     /// Writes them.

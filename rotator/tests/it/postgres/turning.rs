@@ -10,6 +10,7 @@ use shared::require;
 use shared::secret::Redacted;
 
 use super::Shop;
+use crate::stopping::Running;
 
 #[test]
 fn two_accounts_take_turns_and_the_old_one_is_dead_everywhere() {
@@ -66,4 +67,34 @@ fn two_accounts_take_turns_and_the_old_one_is_dead_everywhere() {
     for secret in [&old, &new, &newest, &shop.admin] {
         assert!(!written.contains(secret.as_str()));
     }
+}
+
+/// A session on a replica is a consumer that nobody declared: it gets the whole grace, and is ended then.
+#[test]
+fn an_old_session_on_a_replica_extends_the_grace_and_is_ended_at_its_end() {
+    let mut shop = require!(Shop::small());
+    shop.replica = Some(require!(shop.primary.replica()));
+    shop.grace = "0s, max: 12s";
+    shop.write();
+    let (account, old) = shop.first_run();
+    let replica = shop.replica.as_ref().unwrap();
+    let mut client = replica.psql(&account, &old).stderr(Stdio::piped()).spawn().unwrap();
+    client.stdin.take().unwrap().write_all(b"select pg_sleep(600);\n").unwrap();
+    while replica
+        .sql("select count(*) from pg_stat_activity where query ~ 'sleep.600'  and usename = 'orders_a'")
+        != "1"
+    {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let running = Running::start(&shop.workshop, &shop.arguments(&["--now"]), "before revoke");
+    let running = running.reach().unwrap_or_else(|ended| panic!("{ended:?}"));
+    assert!(client.try_wait().unwrap().is_none(), "it was ended before the end of the grace");
+    let journal = shop.journal();
+    let at = |name: &str| journal[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(at("graceUntil").duration_since(at("spreadAt")).as_secs() >= 10, "{}", journal["graceUntil"]);
+    running.go_on();
+    let ended = running.end();
+    assert!(ended.code == 0 && ended.out.contains("the old secret is dead"), "{ended:?}");
+    let told = client.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&told.stderr).contains("terminating connection"), "{told:?}");
 }
