@@ -23,6 +23,8 @@ use crate::provider::{Document, Key, Provider, ReadError, WriteError};
 use crate::rotation::context::{NoAnswer, Receipts};
 use crate::rotation::failpoint::reach;
 
+/// How many Rotations may finish at once, each of them taking the next number before us.
+const TRIES: usize = 64;
 /// Where the head lies in the store.
 const HEAD_PATH: &str = "keyturn/receipts/head";
 /// How many parts of a secret a receipt lists: more lines than the longest private key has.
@@ -211,8 +213,9 @@ fn proof(record: &Record) -> Option<Proof> {
     Some(Proof { kind, endpoints, sessions_left })
 }
 
-impl Receipts for ReceiptBook {
-    async fn issue(&self, record: &Record) -> Result<String, NoAnswer> {
+impl ReceiptBook {
+    /// One try; `None` when another Rotation took this number in between.
+    async fn try_issue(&self, record: &Record) -> Result<Option<String>, NoAnswer> {
         let id = self.id(record)?;
         let (version, last) = self.head().await?;
         let written =
@@ -222,7 +225,7 @@ impl Receipts for ReceiptBook {
         }
         // Every earlier receipt has its file by now: the run may have been issued one before a crash.
         if self.issued(&id).map_err(written)? {
-            return Ok(id.to_string());
+            return Ok(Some(id.to_string()));
         }
         let receipt = self
             .receipt(record, id.clone(), last.as_ref())
@@ -235,11 +238,22 @@ impl Receipts for ReceiptBook {
         reach(format_args!("after receipt"));
         match written_head {
             Ok(_) => {}
-            // Another Rotation took this number: the next try takes the one after it.
-            Err(WriteError::Cas { .. }) => return Err(no_answer("another receipt was issued", "conflict")),
+            Err(WriteError::Cas { .. }) => return Ok(None),
             Err(error) => return Err(no_answer(error, "receipt store")),
         }
         self.keep(&signed).map_err(written)?;
-        Ok(id.to_string())
+        Ok(Some(id.to_string()))
+    }
+}
+
+impl Receipts for ReceiptBook {
+    async fn issue(&self, record: &Record) -> Result<String, NoAnswer> {
+        // Whoever loses a number has seen somebody else get one: with so many at work, everybody gets on.
+        for _ in 0..TRIES {
+            if let Some(id) = self.try_issue(record).await? {
+                return Ok(id);
+            }
+        }
+        Err(no_answer("other receipts were issued", "conflict"))
     }
 }
