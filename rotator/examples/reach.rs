@@ -158,7 +158,8 @@ impl Bench {
                 break;
             }
             let number = (turn * 37 + who * 101) % self.count;
-            let credential = if who % 2 == 0 { self.in_store(number) } else { self.in_folder(number) };
+            let credential =
+                if who.is_multiple_of(2) { self.in_store(number) } else { self.in_folder(number) };
             let (account, secret) = credential;
             match runtime.block_on(self.login(&account, &secret)) {
                 Ok(()) => drop(logins.fetch_add(1, Ordering::SeqCst)),
