@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
+use serde_json::json;
 use shared::fingerprint::FingerprintKey;
 use shared::journal::ProofKind;
 use shared::receipt::Answer;
@@ -97,4 +98,71 @@ fn an_old_session_on_a_replica_extends_the_grace_and_is_ended_at_its_end() {
     assert!(ended.code == 0 && ended.out.contains("the old secret is dead"), "{ended:?}");
     let told = client.wait_with_output().unwrap();
     assert!(String::from_utf8_lossy(&told.stderr).contains("terminating connection"), "{told:?}");
+}
+
+/// One account: its consumers are locked out until they have the new password, which somebody allowed.
+#[test]
+fn one_account_gets_a_new_password_and_its_old_sessions_end() {
+    let shop = require!(Shop::small());
+    let old = super::password();
+    shop.primary.sql(&format!("create role orders_only login password '{old}'"));
+    shop.bao.api(
+        "PUT",
+        "secret/data/shop/orders",
+        Some(json!({ "data": { "username": "orders_only", "password": old, "note": "kept" } })),
+    );
+    let manifests = shop.manifests().replace(
+        "{alternating: {accounts: [orders_a, orders_b], role: orders}}",
+        "{single: {account: orders_only, allowOutage: true}}",
+    );
+    shop.workshop.write("config/all.yaml", &manifests);
+    let mut client = shop.primary.psql("orders_only", &old).stderr(Stdio::piped()).spawn().unwrap();
+    client.stdin.take().unwrap().write_all(b"select pg_sleep(600);\n").unwrap();
+    while shop.primary.sql("select count(*) from pg_stat_activity where usename = 'orders_only'") != "1" {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+
+    let ended = shop.rotate(&["--now"]);
+    assert!(ended.code == 0 && ended.out.contains("the old secret is dead"), "{ended:?}");
+    let (account, new) = shop.published();
+    assert!(shop.lets_in((&account, &new)) && !shop.lets_in((&account, &old)));
+    let told = client.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&told.stderr).contains("terminating connection"), "{told:?}");
+    assert_eq!((shop.alters("orders_only", "LOGIN"), shop.alters("orders_only", "NOLOGIN")), (1, 0));
+    assert_eq!(shop.receipts().len(), 1);
+}
+
+/// Administrators are credentials like others: two of them, each turning the other, at the path that the target reads.
+#[test]
+fn two_administrators_turn_each_other() {
+    let shop = require!(Shop::small());
+    let first = super::password();
+    shop.primary.sql(&format!(
+        "create role keyturns; grant pg_signal_backend to keyturns; \
+         create role keyturn_a login createrole in role keyturns password '{first}'; \
+         create role keyturn_b createrole in role keyturns"
+    ));
+    let credential = json!({ "data": { "username": "keyturn_a", "password": first } });
+    shop.bao.api("PUT", "secret/data/pg/admin", Some(credential));
+    let manifests = shop.manifests();
+    let manifests = manifests
+        .replace("\"orders_*\"", "\"keyturn_*\"")
+        .replace("[orders_a, orders_b], role: orders", "[keyturn_a, keyturn_b], role: keyturns")
+        .replace("key: shop/orders\n", "key: pg/admin\n");
+    shop.workshop.write("config/all.yaml", &manifests);
+    let published = || {
+        let answer = shop.bao.api("GET", "secret/data/pg/admin", None);
+        let text = |name: &str| answer["data"]["data"][name].as_str().unwrap().to_owned();
+        (text("username"), text("password"))
+    };
+    let mut old = published();
+    for turn in ["keyturn_b", "keyturn_a"] {
+        let ended = shop.rotate(&["--now"]);
+        assert!(ended.code == 0 && ended.out.contains("the old secret is dead"), "{ended:?}");
+        let new = published();
+        assert_eq!(new.0, turn);
+        assert!(shop.lets_in((&new.0, &new.1)) && !shop.lets_in((&old.0, &old.1)));
+        old = new;
+    }
+    assert_eq!(shop.receipts().len(), 2);
 }
