@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
+use serde_json::{Value, json};
 use testdata::archive::{Compression, Tar};
 use testdata::image::{Image, Layer};
 use testdata::pack::{Packaging, pack};
 use testdata::random::Random;
+use testdata::traps::Trap;
 use testdata::{token, traps};
 
 /// Makes a container image archive, the same for the same seed and values.
@@ -52,6 +54,9 @@ struct Options {
     /// Writes the image of all traps instead.
     #[arg(long, conflicts_with_all = ["plant", "plant_deleted", "plant_env"])]
     traps: bool,
+    /// Lists the traps as JSON: name, token, layer, path, members, state.
+    #[arg(long, value_name = "FILE", requires = "traps")]
+    traps_list: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -79,7 +84,16 @@ fn main() -> Result<()> {
         let token = token::github(&mut Random::new(options.seed));
         fs::write(path, token).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let image = if options.traps { traps::build(options.seed)?.image } else { planted(&options)? };
+    let image = if options.traps {
+        let built = traps::build(options.seed)?;
+        if let Some(path) = &options.traps_list {
+            fs::write(path, listed(&built.traps).to_string())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        built.image
+    } else {
+        planted(&options)?
+    };
     let compression = match options.compression {
         Codec::None => Compression::None,
         Codec::Gzip => Compression::Gzip,
@@ -96,6 +110,16 @@ fn main() -> Result<()> {
         Format::OciFolder => files.write_to(&options.out).with_context(|| format!("cannot write to {out}")),
         _ => fs::write(&options.out, files.tar()).with_context(|| format!("cannot write {out}")),
     }
+}
+
+fn listed(traps: &[Trap]) -> Value {
+    let one = |trap: &Trap| {
+        json!({
+            "name": trap.name, "token": trap.token, "layer": trap.layer, "path": trap.path,
+            "entries": trap.entries, "state": trap.state,
+        })
+    };
+    traps.iter().map(one).collect()
 }
 
 /// A small system, an application with the planted files, and a clean-up that deletes some of them.

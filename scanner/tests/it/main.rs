@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod bombs;
 mod browser;
 mod canary;
 mod commands;
@@ -16,6 +17,7 @@ mod gate;
 mod html;
 mod known;
 mod program;
+mod readers;
 mod reports;
 mod sources;
 mod sources_real;
