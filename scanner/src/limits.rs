@@ -233,6 +233,15 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_the_table_that_the_code_has() {
+        let readme = include_str!("../../README.md");
+        for row in TABLE {
+            let line = format!("| `{}` | {} | {} |", row.name, row.default, row.meaning);
+            assert!(readme.contains(&line), "README.md, section Limits, wants this line:\n{line}");
+        }
+    }
+
+    #[test]
     fn units_are_understood_and_nonsense_is_explained() {
         let mut limits = Limits::default();
         limits.set("decoder-memory=1_024MiB").unwrap();
