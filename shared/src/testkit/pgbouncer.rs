@@ -49,7 +49,8 @@ impl PgBouncer {
             "[databases]\n* = host=127.0.0.1 port={}{auth}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\n\
              auth_query = SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = $1\n\
-             admin_users = {}\nstats_users = {}\npool_mode = transaction\n",
+             admin_users = {}\nstats_users = {}\npool_mode = transaction\n\
+             query_wait_timeout = 5\n",
             postgres.port(),
             port.number(),
             users.display(),

@@ -1,6 +1,6 @@
 //! A credential is turned, at every address, and the old one is dead.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Stdio;
 
 use serde_json::json;
@@ -9,6 +9,7 @@ use shared::journal::ProofKind;
 use shared::receipt::Answer;
 use shared::require;
 use shared::secret::Redacted;
+use shared::testkit::PgBouncer;
 
 use super::Shop;
 use crate::stopping::Running;
@@ -53,7 +54,8 @@ fn two_accounts_take_turns_and_the_old_one_is_dead_everywhere() {
         assert_eq!((at.old, at.new, at.control), (Answer::Refused, Answer::Accepted, Answer::Refused));
     }
 
-    let third = shop.rotate(&["--now"]);
+    // As talkative as it gets.
+    let third = shop.rotate(&["--now", "-vvv"]);
     assert_eq!(third.code, 0, "{third:?}");
     let (back, newest) = shop.published();
     assert_eq!(back, "orders_a");
@@ -63,6 +65,7 @@ fn two_accounts_take_turns_and_the_old_one_is_dead_everywhere() {
     // One statement for each slot and revision: set in runs 1 and 3, set in run 2, and the two that went.
     assert_eq!((shop.alters("orders_a", "LOGIN"), shop.alters("orders_b", "LOGIN")), (2, 1));
     assert_eq!((shop.alters("orders_a", "NOLOGIN"), shop.alters("orders_b", "NOLOGIN")), (1, 1));
+    assert!(!third.err.contains("SCRAM-SHA-256$"), "a verifier is in our log: {third:?}");
     let written = [shop.primary.log(), ended.out, ended.err, third.out, third.err].concat();
     assert!(written.contains("SCRAM-SHA-256$"));
     for secret in [&old, &new, &newest, &shop.admin] {
@@ -165,4 +168,40 @@ fn two_administrators_turn_each_other() {
         old = new;
     }
     assert_eq!(shop.receipts().len(), 2);
+}
+
+/// A client that stays connected to a PgBouncer is listed, and the receipt does not count as a proof while it is there.
+#[test]
+fn a_client_of_a_pgbouncer_is_listed_and_can_do_nothing_more() {
+    let mut shop = require!(Shop::small());
+    let known = [("keyturn", shop.admin.as_str())];
+    shop.pooler = Some(require!(PgBouncer::asking(&shop.primary, &known)));
+    shop.write();
+    let (account, old) = shop.first_run();
+    let pooler = shop.pooler.as_ref().unwrap();
+    let mut client = shop.primary.psql(&account, &old);
+    client.arg(format!("--port={}", pooler.port())).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut client = client.spawn().unwrap();
+    let mut input = client.stdin.take().unwrap();
+    input.write_all(b"select 'before';\n").unwrap();
+    let mut out = BufReader::new(client.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "before\n");
+
+    let ended = shop.rotate(&["--now"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("KILL and RESUME") && ended.err.contains("orders-db/pool"), "{ended:?}");
+    let receipts = shop.receipts();
+    let receipt = receipts[0].receipt();
+    assert_eq!(receipt.proof.sessions_left, Some(1));
+    let key = FingerprintKey::read(&shop.workshop.path("keys/fingerprint.key")).unwrap();
+    assert!(!receipt.proves_dead(key.key_id(), &key.fingerprint(Redacted::new(old.as_bytes()))));
+
+    let _ = input.write_all(b"select 'after';\n");
+    drop(input);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("after"), "its old login still does something: {rest}");
+    client.wait().unwrap();
 }
