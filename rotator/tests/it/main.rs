@@ -5,6 +5,7 @@
 mod check;
 mod cluster;
 mod conformance;
+mod leak_loop;
 mod misbehaving;
 mod postgres;
 mod proxy;
