@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::known::KnownArgs;
+use crate::manifest::duration::GoDuration;
 use crate::receipts_command::ReceiptsArgs;
 use crate::respond::RespondArgs;
 use crate::store_command::StoreArgs;
@@ -12,7 +13,8 @@ use crate::target::TargetName;
 
 /// Syncs Vault and OpenBao secrets into Kubernetes.
 ///
-/// Exit codes: 0 all done; 1 some not done (each is named, with what to do); 2 usage or configuration error.
+/// Exit codes: 0 all done; 1 some not done (each is named, with what to do); 2 usage or configuration error;
+/// 3 a rotation needs a person.
 #[derive(Debug, Parser)]
 #[command(name = "rotator", version, disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
@@ -34,6 +36,36 @@ pub enum Command {
     Sync(SyncArgs),
     /// Rotate what is due, and go on with what rests
     Rotate(RotateArgs),
+    /// Say where every credential stands; change nothing
+    Status(StatusArgs),
+    /// Take over a credential that is there: it is tried at every endpoint and journalled, nothing is changed
+    Adopt(OrderArgs),
+    /// End a run: before its new secret is published it is taken away again; afterwards refused
+    Abort(OrderArgs),
+    /// Go on with a run that needed a person, after the cause was fixed
+    Retry(OrderArgs),
+    /// Revoke the old secret although a consumer has not moved; who, why and when are in the journal and the receipt
+    ForceRevoke {
+        /// Why; it is kept in the journal and in the receipt, so write no secret
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        /// Which Rotation
+        #[command(flatten)]
+        order: OrderArgs,
+    },
+    /// Count an external consumer as moved: it uses the new secret
+    Release {
+        /// Which Rotation
+        #[command(flatten)]
+        order: OrderArgs,
+        /// The consumer, as the Rotation's consumers.external names it
+        #[arg(value_name = "CONSUMER")]
+        consumer: String,
+    },
+    /// Make journal, published path and server agree after one of them was restored or changed by hand
+    Reconcile(OrderArgs),
+    /// Stop everything: while a store is frozen no run starts and nothing is revoked, also for leaks
+    Freeze(FreezeArgs),
     /// Write the known file: how a scanner recognises live values without knowing them
     Known(KnownArgs),
     /// Act on leaked values that a scanner recognised
@@ -103,24 +135,102 @@ pub struct SourceArgs {
     pub cluster: bool,
 }
 
-/// What `rotate` takes.
+/// What `status` takes.
 #[derive(Debug, Args)]
-pub struct RotateArgs {
+#[command(after_help = "\
+Exit codes: 0 all is well; 1 one is overdue or cannot be read; 2 usage or configuration error; 3 one needs a person.")]
+pub struct StatusArgs {
     /// Rotations by name or namespace/name; all, if none is named
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// A file or folder of manifests
     #[arg(long, value_name = "PATH")]
     pub config: PathBuf,
-    /// Where the Secrets of consumers go: `dir:PATH` (one manifest a file, mode 0600)
-    #[arg(long, value_name = "TARGET")]
-    pub target: TargetName,
+    /// For people, or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: StatusFormat,
+}
+
+/// How `status` is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum StatusFormat {
+    /// Rows.
+    Table,
+    /// One object.
+    Json,
+}
+
+/// What an order takes.
+#[derive(Debug, Args)]
+pub struct OrderArgs {
+    /// The Rotation, by name or namespace/name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What Rotations are driven with
+    #[command(flatten)]
+    pub drive: DriveArgs,
+}
+
+/// What `freeze` takes.
+#[derive(Debug, Args)]
+pub struct FreezeArgs {
+    /// A file or folder of manifests: every store that a Rotation of theirs publishes to is frozen
+    #[arg(long, value_name = "PATH")]
+    pub config: PathBuf,
+    /// Why; everybody who meets the freeze reads it
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: Option<String>,
+    /// End the freeze
+    #[arg(long, conflicts_with = "reason")]
+    pub lift: bool,
+}
+
+/// A person's reason: one line that is kept for ever, so it is short and has no control characters.
+fn reason(text: &str) -> Result<String, String> {
+    const CHARACTERS_MAX: usize = 300;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("write a reason".to_owned());
+    }
+    if text.chars().count() > CHARACTERS_MAX || text.chars().any(char::is_control) {
+        return Err(format!("write one line of at most {CHARACTERS_MAX} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// What `rotate` takes.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// Rotations by name or namespace/name; all, if none is named
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
     /// Start a run now, due or not
     #[arg(long, conflicts_with = "resume")]
     pub now: bool,
     /// Only go on with runs that rest; start none
     #[arg(long)]
     pub resume: bool,
+    /// What Rotations are driven with
+    #[command(flatten)]
+    pub drive: DriveArgs,
+}
+
+/// What every command takes that drives Rotations.
+#[derive(Debug, Args)]
+pub struct DriveArgs {
+    /// A file or folder of manifests
+    #[arg(long, value_name = "PATH")]
+    pub config: PathBuf,
+    /// Where the Secrets of consumers go: `dir:PATH` (one manifest a file, mode 0600)
+    #[arg(long, value_name = "TARGET")]
+    pub target: TargetName,
+    /// How long to wait for what only takes time: consumers that move, a grace. What takes longer rests, and
+    /// `rotate --resume` goes on with it
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub wait: GoDuration,
+    /// How many Rotations are worked on at once
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
     /// The key that names secrets: 64 hexadecimal digits, mode 0600
     #[arg(long, value_name = "FILE")]
     pub fingerprint_key: PathBuf,

@@ -4,15 +4,17 @@
 //! and writes secrets, from a [`vault`] server or an encrypted [`file_store`]. A [`target`] is where Secrets go, and
 //! [`sync`] fills it. A [`rotation`] turns one credential and proves the old one dead. The [`runner`] joins them for
 //! each command of the [`cli`]. What is live is told to scanners by [`known`], and what they find is answered by
-//! [`respond`]. [`store_command`] works on the local store by hand.
+//! [`respond`]. What people order is in [`orders`] and [`freeze_command`]; [`store_command`] works on the local store by hand.
 
 pub mod backend;
 pub mod cli;
 pub mod file_store;
+pub mod freeze_command;
 pub mod json_text;
 pub mod keys_command;
 pub mod known;
 pub mod manifest;
+pub mod orders;
 pub mod process;
 pub mod provider;
 pub mod receipts_command;
@@ -20,6 +22,7 @@ pub mod respond;
 pub mod rotate_command;
 pub mod rotation;
 pub mod runner;
+pub mod status;
 pub mod store_command;
 pub mod sync;
 pub mod target;

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{CommandFactory, Parser};
 use rotator::cli::{Cli, Command};
-use rotator::runner;
+use rotator::{orders, runner};
 use shared::exit::Exit;
+use shared::journal::Order;
 use shared::telemetry::{self, Form, Verbosity};
 
 fn main() -> ExitCode {
@@ -36,6 +37,18 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Sync(args) => runner::sync(args, cli.verbose > 0, &mut out),
         Command::Rotate(args) => runner::rotate(args, &mut out),
+        Command::Status(args) => rotator::status::run(args, &mut out),
+        Command::Adopt(args) => orders::run(args, Order::Adopt, &mut out),
+        Command::Abort(args) => orders::run(args, Order::Abort, &mut out),
+        Command::Retry(args) => orders::run(args, Order::Retry, &mut out),
+        Command::ForceRevoke { reason, order } => {
+            orders::run(order, Order::ForceRevoke { reason: reason.clone() }, &mut out)
+        }
+        Command::Release { order, consumer } => {
+            orders::run(order, Order::Release { consumer: consumer.clone() }, &mut out)
+        }
+        Command::Reconcile(args) => orders::run(args, Order::Reconcile, &mut out),
+        Command::Freeze(args) => rotator::freeze_command::run(args, &mut out),
         Command::Known(args) => rotator::known::run(args, &mut out),
         Command::Respond(args) => rotator::respond::run(args, &mut out),
         Command::Receipts(args) => rotator::receipts_command::run(args, &mut out),

@@ -27,7 +27,7 @@ use crate::manifest::load::load;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::{LeakAction, RotationSpec, StrategySpec};
 use crate::provider::Provider;
-use crate::rotate_command::{self, Occasion};
+use crate::rotate_command::{self, Means, Occasion};
 use crate::rotation::context::Journal as _;
 use crate::rotation::production::Keys;
 use crate::rotation::stored::StoredJournal;
@@ -43,6 +43,9 @@ pub mod report;
 
 use guard::{Admission, Limits, admit};
 use leak::{Found, Leak, leaks};
+
+/// How long a leak's run is waited for that only has to wait.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The arguments of `rotator respond`.
 #[derive(Debug, Args)]
@@ -349,7 +352,8 @@ impl Responder<'_> {
             receipts: self.args.receipts.clone(),
         };
         let names = [name.to_owned()];
-        let standings = rotate_command::rotate(self.manifests, &names, occasion, &target, &keys).await?;
+        let means = Means { target: &target, keys: &keys, wait: PATIENCE, concurrency: 1 };
+        let standings = rotate_command::rotate(self.manifests, &names, occasion, &means).await?;
         write!(out, "    ").context("cannot write to standard output")?;
         rotate_command::write(&standings, out)?;
         Ok(rotate_command::exit(&standings))
@@ -366,7 +370,7 @@ impl Responder<'_> {
         let journal = StoredJournal::new(store.provider().clone(), object.namespace(), object.name());
         let record = journal.load().await.map_err(|error| error.to_string())?.map(|(_, record)| record);
         let prints: Vec<Fingerprint> = values.iter().map(|value| self.fingerprint(&value.secret)).collect();
-        if let Some(record) = record.as_ref().filter(|record| !matches!(record.phase, Phase::Proven { .. })) {
+        if let Some(record) = record.as_ref().filter(|record| !record.phase.is_over()) {
             return Ok(under_way(record, &prints, object.spec.on_leak.action));
         }
         let mut current = values.iter().zip(&prints).filter(|(value, _)| value.state == ValueState::Current);

@@ -1,5 +1,6 @@
 //! `rotator rotate`: starts what is due, goes on with what rests, and says where each Rotation stands.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -9,23 +10,21 @@ use futures::stream;
 use jiff::Timestamp;
 use shared::exit::Exit;
 use shared::fingerprint::Fingerprint;
-use shared::journal::{Phase, Record, Trigger};
+use shared::journal::{Order, Phase, Record, Trigger};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::manifest::Manifests;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::RotationSpec;
 use crate::rotation::context::{Clock as _, Journal as _, LoadError};
 use crate::rotation::drive::{End, Wish, drive};
+use crate::rotation::pairs;
 use crate::rotation::production::{Keys, Ready, ready};
 use crate::rotation::resolve::resolve;
+use crate::rotation::stored::{StoredJournal, StoredNeighbour};
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
 use crate::target::Target;
-
-/// How many Rotations are driven at once.
-const CONCURRENCY: usize = 16;
-/// How long a drive is waited for that only has to wait: consumers that restart, a grace of seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at a Rotation that another rotator holds.
 const HELD_PAUSE: Duration = Duration::from_millis(500);
@@ -46,6 +45,25 @@ pub enum Occasion {
         /// The keyed name of the secret that must go.
         current: Fingerprint,
     },
+    /// All that are named get this order.
+    Order {
+        /// What.
+        order: Order,
+        /// Who gives it.
+        actor: String,
+    },
+}
+
+/// What Rotations are driven with.
+pub struct Means<'a> {
+    /// Where the Secrets of consumers go.
+    pub target: &'a Target,
+    /// Key files and the folder of receipts.
+    pub keys: &'a Keys,
+    /// How long a drive is waited for that only has to wait: consumers that restart, a grace of seconds.
+    pub wait: Duration,
+    /// How many Rotations are driven at once.
+    pub concurrency: usize,
 }
 
 /// Where one Rotation stands after a drive.
@@ -67,17 +85,22 @@ pub async fn rotate(
     manifests: &Manifests,
     names: &[String],
     occasion: &Occasion,
-    target: &Target,
-    keys: &Keys,
+    means: &Means<'_>,
 ) -> anyhow::Result<Vec<Standing>> {
-    let selected = select(manifests, names)?;
+    let mut selected = select(manifests, names)?;
+    // Of paired ones, those that go first are opened first.
+    selected.sort_by_key(|object| pairs::depth(object, manifests));
+    let limits = Limits::new(manifests);
     let stores = Stores::new(manifests, Objects::new(manifests, None));
     let mut standings: Vec<(usize, Standing)> = stream::iter(selected.into_iter().enumerate())
         .map(|(index, object)| {
-            let stores = &stores;
-            async move { (index, one(object, manifests, stores, occasion, target, keys).await) }
+            let (stores, limits) = (&stores, &limits);
+            async move {
+                let _place = limits.place(object).await;
+                (index, one(object, manifests, stores, occasion, means).await)
+            }
         })
-        .buffer_unordered(CONCURRENCY)
+        .buffer_unordered(means.concurrency)
         .collect()
         .await;
     stores.close().await;
@@ -85,8 +108,29 @@ pub async fn rotate(
     Ok(standings.into_iter().map(|(_, standing)| standing).collect())
 }
 
+/// How many Rotations of a target may be worked on at once, where the target says so.
+struct Limits<'m>(BTreeMap<&'m str, Semaphore>);
+
+impl<'m> Limits<'m> {
+    fn new(manifests: &'m Manifests) -> Self {
+        let limited = manifests.rotation_targets.iter().filter_map(|target| {
+            let places = usize::from(target.spec.concurrency?.max(1));
+            Some((target.name(), Semaphore::new(places)))
+        });
+        Self(limited.collect())
+    }
+
+    async fn place(&self, object: &Object<RotationSpec>) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.0.get(object.spec.target_ref.name.as_str())?.acquire().await.ok()
+    }
+}
+
 /// The Rotations of these names: `name` where only one has it, else `namespace/name`.
-fn select<'m>(manifests: &'m Manifests, names: &[String]) -> anyhow::Result<Vec<&'m Object<RotationSpec>>> {
+pub(crate) fn select<'m>(
+    manifests: &'m Manifests,
+    names: &[String],
+) -> anyhow::Result<Vec<&'m Object<RotationSpec>>> {
     if names.is_empty() {
         return Ok(manifests.rotations.iter().collect());
     }
@@ -113,13 +157,12 @@ async fn one(
     manifests: &Manifests,
     stores: &Stores<'_>,
     occasion: &Occasion,
-    target: &Target,
-    keys: &Keys,
+    means: &Means<'_>,
 ) -> Standing {
     let name = object.full_name();
-    match open(object, manifests, stores, target, keys).await {
+    match open(object, manifests, stores, means.target, means.keys).await {
         Ok(ready) => {
-            let end = patiently(&ready, object, occasion).await;
+            let end = patiently(&ready, object, occasion, means.wait).await;
             let record = ready.context.journal.load().await.ok().flatten().map(|(_, record)| record);
             Standing { name, end, record }
         }
@@ -136,7 +179,28 @@ async fn open<'a>(
 ) -> Result<Ready<'a>, String> {
     let resolved = resolve(object, manifests)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-    ready(object, resolved, stores, manifests, target, keys).await.map_err(|error| error.to_string())
+    let ready =
+        ready(object, resolved, stores, manifests, target, keys).await.map_err(|error| error.to_string())?;
+    with_neighbours(ready, object, manifests, stores).await
+}
+
+async fn with_neighbours<'a>(
+    mut ready: Ready<'a>,
+    object: &Object<RotationSpec>,
+    manifests: &Manifests,
+    stores: &Stores<'_>,
+) -> Result<Ready<'a>, String> {
+    let mut neighbours = Vec::new();
+    for (other, goes_first) in pairs::neighbours(object, manifests) {
+        let store = stores
+            .open(&other.spec.publish.store_ref, other.namespace())
+            .await
+            .map_err(|error| format!("{}, which is paired with it: {error}", other.full_name()))?;
+        let journal = StoredJournal::new(store.provider().clone(), other.namespace(), other.name());
+        neighbours.push(StoredNeighbour { name: other.full_name(), goes_first, journal });
+    }
+    ready.context.journal = ready.context.journal.with_neighbours(neighbours);
+    Ok(ready)
 }
 
 /// Drives until the end, or until what is left takes longer than anybody waits for.
@@ -144,6 +208,7 @@ async fn patiently(
     ready: &Ready<'_>,
     object: &Object<RotationSpec>,
     occasion: &Occasion,
+    patience: Duration,
 ) -> Result<End, String> {
     let Ready { context, spec, schedule } = ready;
     let started = context.clock.now();
@@ -151,7 +216,7 @@ async fn patiently(
         Occasion::Replace { trigger, current } => {
             Some(Wish::Replace { trigger: trigger.clone(), current: *current })
         }
-        Occasion::Due | Occasion::None | Occasion::Now(_) => None,
+        Occasion::Due | Occasion::None | Occasion::Now(_) | Occasion::Order { .. } => None,
     };
     // A run under way may publish the very value that leaked: then the next one replaces it.
     let mut again = replace();
@@ -160,13 +225,15 @@ async fn patiently(
         Occasion::Replace { trigger, current } => {
             Wish::Replace { trigger: trigger.clone(), current: *current }
         }
+        Occasion::Order { order, actor } => Wish::Order { order: order.clone(), actor: actor.clone() },
         Occasion::None => Wish::Resume,
         Occasion::Due if object.spec.suspend => Wish::Resume,
         Occasion::Due => match context.journal.load().await {
             Ok(record) => {
                 // What never ran is due: its age is not known, and may be any.
                 let last = record.map_or(Timestamp::MIN, |(_, record)| record.started_at);
-                let due = last == Timestamp::MIN || schedule.is_due(last, started);
+                let never = last == Timestamp::MIN && schedule.frozen_until(started).is_none();
+                let due = never || schedule.is_due(last, started);
                 if due { Wish::Start(Trigger::Schedule) } else { Wish::Resume }
             }
             Err(LoadError::NoAnswer(lost)) => return Err(lost.to_string()),
@@ -176,7 +243,7 @@ async fn patiently(
     loop {
         let end = drive(context, spec, wish).await;
         let wait = |at: Timestamp| {
-            let soon = Duration::try_from(at.duration_since(started)).unwrap_or_default() < PATIENCE;
+            let soon = Duration::try_from(at.duration_since(started)).unwrap_or_default() < patience;
             soon.then(|| Duration::try_from(at.duration_since(context.clock.now())).unwrap_or_default())
         };
         match (end, replace()) {
@@ -192,11 +259,19 @@ async fn patiently(
                 tokio::time::sleep(HELD_PAUSE).await;
                 wish = replace;
             }
-            (End::Proven { revision }, _) => match again.take() {
+            (end @ (End::Proven { .. } | End::Aborted { .. } | End::Adopted { .. }), _) => match again.take()
+            {
                 Some(replace) => wish = replace,
-                None => return Ok(End::Proven { revision }),
+                None => return Ok(end),
             },
-            (end @ (End::Nothing | End::Held { .. } | End::NeedsPerson { .. }), _) => return Ok(end),
+            (
+                end @ (End::Nothing
+                | End::Held { .. }
+                | End::NeedsPerson { .. }
+                | End::Frozen(_)
+                | End::Refused { .. }),
+                _,
+            ) => return Ok(end),
         }
     }
 }
@@ -206,10 +281,17 @@ pub fn exit(standings: &[Standing]) -> Exit {
     standings
         .iter()
         .map(|standing| match &standing.end {
-            Ok(End::Proven { .. } | End::Nothing | End::Until { class: None, .. } | End::Held { .. }) => {
-                Exit::Done
+            Ok(
+                End::Proven { .. }
+                | End::Aborted { .. }
+                | End::Adopted { .. }
+                | End::Nothing
+                | End::Until { class: None, .. }
+                | End::Held { .. },
+            ) => Exit::Done,
+            Ok(End::Until { class: Some(_), .. } | End::Frozen(_) | End::Refused { .. }) | Err(_) => {
+                Exit::Blocked
             }
-            Ok(End::Until { class: Some(_), .. }) | Err(_) => Exit::Blocked,
             Ok(End::NeedsPerson { .. }) => Exit::Incomplete,
         })
         // For the rotator, unlike the scanner, a person who is needed outweighs what is merely not done yet.
@@ -242,6 +324,12 @@ pub fn write(standings: &[Standing], out: &mut dyn Write) -> anyhow::Result<()> 
                 format!("proven     run {revision}: the first secret works and is published")
             }
             Ok(End::Proven { revision }) => format!("proven     run {revision}: the old secret is dead"),
+            Ok(End::Aborted { revision }) => {
+                format!("aborted    run {revision}: what was published before it is what works")
+            }
+            Ok(End::Adopted { .. }) => "adopted    what is published works; no run was made".to_owned(),
+            Ok(End::Frozen(freeze)) => format!("{phase:<10} {freeze}; `rotator freeze --lift` ends that"),
+            Ok(End::Refused { why, next }) => format!("{phase:<10} NOT DONE: {why}; next: {next}"),
             Ok(End::Nothing) => "idle       nothing is due and nothing is under way".to_owned(),
             Ok(End::Until { at, class: None }) => format!("{phase:<10} goes on at {at:.0}"),
             Ok(End::Until { at, class: Some(class) }) => {

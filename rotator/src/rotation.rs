@@ -9,23 +9,31 @@
 //! secret is set that is not first in the journal; an old one is revoked only after every declared consumer has
 //! moved (or at the deadline of a leak); one epoch at a time commits.
 
+pub mod adopt;
 pub mod apply;
+pub mod begin;
 pub mod context;
 pub mod discovered;
 pub mod drive;
 pub mod failpoint;
+pub mod freeze;
 pub mod generate;
 pub mod issue;
 pub mod leak;
+pub mod order;
+pub mod pairs;
 pub mod plan;
 pub mod planted;
 pub mod production;
+pub mod reconcile;
 pub mod resolve;
+pub mod retire;
 pub mod schedule;
 pub mod spec;
 pub mod step;
 pub mod stored;
 pub mod system;
+pub mod withdraw;
 
 #[cfg(test)]
 pub mod simulation;

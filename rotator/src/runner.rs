@@ -11,7 +11,7 @@ use shared::clock::SystemClock;
 use shared::exit::Exit;
 use shared::journal::Trigger;
 
-use crate::cli::{CheckArgs, RotateArgs, SyncArgs};
+use crate::cli::{CheckArgs, DriveArgs, RotateArgs, SyncArgs};
 use crate::manifest::check::check as check_manifests;
 use crate::manifest::cluster::{ClusterReadError, read as read_cluster};
 use crate::manifest::external_secret::{ClusterExternalSecret, ExternalSecret, ExternalSecretSpec};
@@ -19,7 +19,8 @@ use crate::manifest::load::load;
 use crate::manifest::object::Object;
 use crate::manifest::problem::Problem;
 use crate::manifest::store::{ClusterSecretStore, SecretStore};
-use crate::rotate_command::{self, Occasion};
+use crate::orders::actor;
+use crate::rotate_command::{self, Means, Occasion};
 use crate::rotation::production::Keys;
 use crate::store_command::{self, StoreArgs, Streams};
 use crate::sync::objects::Objects;
@@ -172,6 +173,24 @@ async fn find_live(client: &kube::Client, object: Object<ExternalSecretSpec>) ->
 /// # Errors
 /// When the configuration cannot be used or output cannot be written.
 pub fn rotate(args: &RotateArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let occasion = match (args.now, args.resume) {
+        (true, _) => Occasion::Now(Trigger::Manual { actor: actor() }),
+        (false, true) => Occasion::None,
+        (false, false) => Occasion::Due,
+    };
+    drive(&args.drive, &args.names, &occasion, out)
+}
+
+/// Drives the Rotations of these names (all, if none is named), and says where each stands.
+///
+/// # Errors
+/// When the configuration cannot be used or output cannot be written.
+pub fn drive(
+    args: &DriveArgs,
+    names: &[String],
+    occasion: &Occasion,
+    out: &mut dyn Write,
+) -> anyhow::Result<Exit> {
     let TargetName::Folder(folder) = &args.target else {
         anyhow::bail!("rotating for consumers in a cluster is not supported yet; write --target dir:PATH");
     };
@@ -187,15 +206,10 @@ pub fn rotate(args: &RotateArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
         receipt_key: args.receipt_key.clone(),
         receipts: args.receipts.clone(),
     };
-    let actor = || std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    let occasion = match (args.now, args.resume) {
-        (true, _) => Occasion::Now(Trigger::Manual { actor: actor() }),
-        (false, true) => Occasion::None,
-        (false, false) => Occasion::Due,
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let standings =
-        runtime.block_on(rotate_command::rotate(&manifests, &args.names, &occasion, &target, &keys));
+    let means =
+        Means { target: &target, keys: &keys, wait: args.wait.0, concurrency: usize::from(args.concurrency) };
+    let standings = runtime.block_on(rotate_command::rotate(&manifests, names, occasion, &means));
     runtime.shutdown_background();
     let standings = standings?;
     rotate_command::write(&standings, out)?;

@@ -59,6 +59,9 @@ pub struct Record {
     /// Set when only a person can go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs_person: Option<NeedsPerson>,
+    /// What people ordered in this run, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<Ordered>,
     /// The phase, with exactly its data.
     #[serde(flatten)]
     pub phase: Phase,
@@ -145,6 +148,38 @@ pub enum Phase {
         #[schemars(with = "String")]
         proven_at: Timestamp,
     },
+    /// A person ended the run before its secret was published: the new secret is being taken away again.
+    Aborting {
+        /// The account that got the new secret.
+        slot: String,
+        /// The new secret, kept until every endpoint was seen to refuse it.
+        pending: Pending,
+        /// When a late write to the published path became impossible; nothing is taken away before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        fenced_at: Option<Timestamp>,
+        /// When an endpoint was last changed.
+        #[schemars(with = "String")]
+        acted_at: Timestamp,
+    },
+    /// The run was ended by a person; the credential from before it is what consumers read.
+    Aborted {
+        /// When.
+        #[schemars(with = "String")]
+        aborted_at: Timestamp,
+    },
+    /// An existing credential was tried and taken over; no run was made.
+    Adopted {
+        /// The account that is published.
+        slot: String,
+        /// The keyed name of the published secret.
+        fingerprint: Fingerprint,
+        /// The version of the published path.
+        kv_version: u64,
+        /// When.
+        #[schemars(with = "String")]
+        adopted_at: Timestamp,
+    },
 }
 
 /// The name of a phase.
@@ -166,10 +201,16 @@ pub enum PhaseName {
     Revoked,
     /// See [`Phase::Proven`].
     Proven,
+    /// See [`Phase::Aborting`].
+    Aborting,
+    /// See [`Phase::Aborted`].
+    Aborted,
+    /// See [`Phase::Adopted`].
+    Adopted,
 }
 
 impl PhaseName {
-    /// All phases, in their order.
+    /// The phases of a run that succeeds, in their order.
     pub const ALL: [Self; 8] = [
         Self::Planned,
         Self::Staged,
@@ -194,19 +235,38 @@ impl Phase {
             Self::Spread { .. } => PhaseName::Spread,
             Self::Revoked { .. } => PhaseName::Revoked,
             Self::Proven { .. } => PhaseName::Proven,
+            Self::Aborting { .. } => PhaseName::Aborting,
+            Self::Aborted { .. } => PhaseName::Aborted,
+            Self::Adopted { .. } => PhaseName::Adopted,
+        }
+    }
+
+    /// Whether no run is under way: the next one may begin.
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Proven { .. } | Self::Aborted { .. } | Self::Adopted { .. } => true,
+            Self::Planned
+            | Self::Staged { .. }
+            | Self::Applied { .. }
+            | Self::Tested { .. }
+            | Self::Published { .. }
+            | Self::Spread { .. }
+            | Self::Revoked { .. }
+            | Self::Aborting { .. } => false,
         }
     }
 
     /// The new secret, while the run holds it.
     pub fn pending(&self) -> Option<(&str, &Pending)> {
         match self {
-            Self::Planned | Self::Proven { .. } => None,
+            Self::Planned | Self::Proven { .. } | Self::Aborted { .. } | Self::Adopted { .. } => None,
             Self::Staged { slot, pending }
             | Self::Applied { slot, pending }
             | Self::Tested { slot, pending }
             | Self::Published { slot, pending, .. }
             | Self::Spread { slot, pending, .. }
-            | Self::Revoked { slot, pending, .. } => Some((slot, pending)),
+            | Self::Revoked { slot, pending, .. }
+            | Self::Aborting { slot, pending, .. } => Some((slot, pending)),
         }
     }
 }
@@ -259,6 +319,10 @@ pub struct Current {
     pub slot: String,
     /// Its keyed name.
     pub fingerprint: Fingerprint,
+    /// When an earlier run published it; absent where it was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub since: Option<Timestamp>,
     /// The plaintext, for the proof; dropped when the run is finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Plaintext>,
@@ -283,6 +347,14 @@ pub struct Progress {
     /// The old secret was refused while the new one worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven: Option<Proof>,
+    /// In a run that is aborted: the new secret was taken away again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub withdrawn: Option<Timestamp>,
+    /// In a run that is aborted: the new secret was seen to be refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub gone: Option<Timestamp>,
     /// How often the endpoint answered against what was done there; bounded, then a person is needed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tries: u32,
@@ -350,6 +422,43 @@ pub struct NeedsPerson {
     /// Since when.
     #[schemars(with = "String")]
     pub since: Timestamp,
+}
+
+/// Something that only a person can order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "order")]
+pub enum Order {
+    /// Go on: the cause was fixed.
+    Retry,
+    /// End the run, and take the new secret away again.
+    Abort,
+    /// Revoke the old secret although not every consumer has moved.
+    ForceRevoke {
+        /// Why, in the person's words.
+        reason: String,
+    },
+    /// Count an external consumer as moved.
+    Release {
+        /// Its name in the Rotation.
+        consumer: String,
+    },
+    /// Publish the journalled secret that the server accepts.
+    Reconcile,
+    /// Try what is published, and take it over.
+    Adopt,
+}
+
+/// An order, who gave it, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ordered {
+    /// What.
+    #[serde(flatten)]
+    pub order: Order,
+    /// Who.
+    pub actor: String,
+    /// When.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
 }
 
 /// A secret inside the journal. This is the one place where a [`Secret`] is serialised: as base64, into the
@@ -452,6 +561,27 @@ impl Record {
         Ok(Secret::new(std::mem::take(&mut *json)))
     }
 
+    /// When what is published now was published, if a run did it.
+    pub fn published_at(&self) -> Option<Timestamp> {
+        match &self.phase {
+            Phase::Published { .. } | Phase::Spread { .. } | Phase::Revoked { .. } | Phase::Proven { .. } => {
+                self.reached.get(&PhaseName::Published).copied()
+            }
+            Phase::Adopted { .. } => None,
+            Phase::Planned
+            | Phase::Staged { .. }
+            | Phase::Applied { .. }
+            | Phase::Tested { .. }
+            | Phase::Aborting { .. }
+            | Phase::Aborted { .. } => self.current.as_ref().and_then(|current| current.since),
+        }
+    }
+
+    /// The order by which a person had the old secret of this run revoked, if one did.
+    pub fn forced(&self) -> Option<&Ordered> {
+        self.orders.iter().find(|ordered| matches!(ordered.order, Order::ForceRevoke { .. }))
+    }
+
     fn validate(&self) -> Result<(), JournalError> {
         let wrong = |why| Err(JournalError::Contradiction(why));
         if self.revision == 0 || self.epoch == 0 {
@@ -469,9 +599,7 @@ impl Record {
                 return wrong("the old secret was proven dead before it was revoked");
             }
         }
-        if let Phase::Proven { .. } = self.phase
-            && self.current.as_ref().is_some_and(|current| current.value.is_some())
-        {
+        if self.phase.is_over() && self.current.as_ref().is_some_and(|current| current.value.is_some()) {
             return wrong("a finished record holds plaintext");
         }
         Ok(())

@@ -43,6 +43,9 @@ pub struct Receipt {
     pub revision: u64,
     /// Why the run began.
     pub trigger: Trigger,
+    /// The person's order by which the old secret was revoked before every consumer had moved, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forced: Option<Forced>,
     /// The key under which the fingerprints were made.
     pub key_id: KeyId,
     /// The parts of the credential that is dead.
@@ -101,6 +104,19 @@ pub struct RotationRef {
     pub name: String,
     /// Its uid: a Rotation made again under the same name is another one.
     pub uid: String,
+}
+
+/// A revocation that did not wait for every consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Forced {
+    /// Who ordered it.
+    pub actor: String,
+    /// Why, in their words.
+    pub reason: String,
+    /// When.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
 }
 
 /// One secret part of a credential.

@@ -209,7 +209,14 @@ async fn told(object: &Object<RotationSpec>, store: &Store) -> Result<Told, Inve
     let (mut generated, mut dead) = (BTreeSet::new(), BTreeSet::new());
     if let Some(record) = &record {
         match &record.phase {
-            Phase::Planned | Phase::Staged { .. } | Phase::Applied { .. } | Phase::Tested { .. } => {}
+            Phase::Planned
+            | Phase::Staged { .. }
+            | Phase::Applied { .. }
+            | Phase::Tested { .. }
+            | Phase::Aborting { .. }
+            | Phase::Aborted { .. }
+            // What was adopted may be anybody's.
+            | Phase::Adopted { .. } => {}
             Phase::Published { kv_version, .. }
             | Phase::Spread { kv_version, .. }
             | Phase::Revoked { kv_version, .. } => {

@@ -16,6 +16,7 @@ use super::object::Object;
 use super::problem::Problem;
 use super::store::{FileSpec, SecretKeyRef, SecretStoreSpec, VaultSpec};
 use super::support;
+use crate::rotation::pairs;
 use crate::rotation::resolve::resolve;
 
 /// The longest key of a Secret.
@@ -52,6 +53,7 @@ pub fn check(manifests: &Manifests) -> Vec<Problem> {
     for rotation in &manifests.rotations {
         problems.extend(resolve(rotation, manifests).err().unwrap_or_default());
     }
+    problems.extend(pairs::check(manifests));
     check_targets(manifests, &mut problems);
     problems
 }

@@ -19,6 +19,10 @@ pub struct ClusterRotationTargetSpec {
     /// Where the administrator's credential lies, for servers that need one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_ref: Option<AdminRef>,
+    /// How many Rotations of this target are worked on at once by one rotator; by default as many as there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub concurrency: Option<u16>,
     /// An htpasswd file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub htpasswd: Option<HtpasswdSpec>,
@@ -62,6 +66,16 @@ pub struct RotationSpec {
     /// An IANA time zone; by default UTC.
     #[serde(default = "utc")]
     pub time_zone: String,
+    /// A scheduled run starts up to this much later: always the same for one Rotation, another for the next one.
+    #[serde(default)]
+    pub jitter: GoDuration,
+    /// Times in which no scheduled run starts; what came in one starts once after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<FreezeSpec>,
+    /// Rotations, `name` or `namespace/name`, that this one is paired with: neither begins while the other is under
+    /// way, and when both are due those named here go first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
     /// No scheduled run starts while this is set.
     #[serde(default)]
     pub suspend: bool,
@@ -92,6 +106,16 @@ fn utc() -> String {
 
 fn half_an_hour() -> GoDuration {
     GoDuration(std::time::Duration::from_secs(1800))
+}
+
+/// A time in which no scheduled run starts.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeSpec {
+    /// When it begins: five fields, in the Rotation's time zone.
+    pub schedule: String,
+    /// How long it lasts.
+    pub duration: GoDuration,
 }
 
 /// A target by name.

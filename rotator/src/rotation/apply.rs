@@ -5,13 +5,14 @@
 //! down: its secret is set in a later step, after the journal has it.
 
 use jiff::Timestamp;
-use shared::journal::{Pending, Phase, Plaintext, Proof, ProofKind, Record};
+use shared::journal::{Pending, Phase, Plaintext, Record};
 use shared::secret::Secret;
 
 use crate::rotation::context::{
-    Answer, Backend, Clock, ConsumerState, Consumers, Context, Credential, Lease, Maker, NoAnswer,
-    Publication, PublicationError, Published, Receipts, SetError, World,
+    Answer, Backend, Clock, Consumer, ConsumerState, Consumers, Context, Credential, Journal, Lease, Maker,
+    NoAnswer, Publication, PublicationError, Published, SetError, World,
 };
+use crate::rotation::pairs::waits_for;
 use crate::rotation::planted::{self, Bug};
 use crate::rotation::spec::{ATTEMPTS_MAX, AtDeadline, REVOKES_MAX, Spec, Strategy};
 use crate::rotation::step::{Change, Release, Step, later};
@@ -38,7 +39,7 @@ pub enum StepError {
     WrongPhase(&'static str),
 }
 
-fn person(why: impl Into<String>, next: impl Into<String>) -> StepError {
+pub(super) fn person(why: impl Into<String>, next: impl Into<String>) -> StepError {
     StepError::NeedsPerson { why: why.into(), next: next.into() }
 }
 
@@ -62,33 +63,38 @@ pub async fn apply<W: World>(
         Step::Revoke(endpoint) => acting.revoke(endpoint).await,
         Step::Prove(endpoint) => acting.prove(endpoint).await,
         Step::Conclude => acting.conclude().await,
+        Step::Fence => acting.fence().await,
+        Step::Withdraw(endpoint) => acting.withdraw(endpoint).await,
+        Step::Look(endpoint) => acting.look(endpoint).await,
+        Step::Close => Ok(Change::Closed),
         Step::Rest(_) => Err(StepError::WrongPhase("rest")),
     }
 }
 
-struct Acting<'a, W: World> {
-    record: &'a Record,
-    spec: &'a Spec,
-    context: &'a Context<W>,
+/// One step in the doing.
+pub(super) struct Acting<'a, W: World> {
+    pub(super) record: &'a Record,
+    pub(super) spec: &'a Spec,
+    pub(super) context: &'a Context<W>,
 }
 
 impl<W: World> Acting<'_, W> {
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.context.clock.now()
     }
 
-    fn pending(&self) -> Result<(&str, &Pending), StepError> {
+    pub(super) fn pending(&self) -> Result<(&str, &Pending), StepError> {
         self.record.phase.pending().ok_or(StepError::WrongPhase("an effect without a secret"))
     }
 
-    fn old(&self) -> Option<(&str, &Secret)> {
+    pub(super) fn old(&self) -> Option<(&str, &Secret)> {
         let current = self.record.current.as_ref()?;
         Some((current.slot.as_str(), &current.value.as_ref()?.0))
     }
 
     /// The right to start one effect now. Asked immediately before each, with nothing awaited in between, so
     /// that a process that was paused does not act on a lease that is over.
-    fn lease(&self) -> Result<Lease, StepError> {
+    pub(super) fn lease(&self) -> Result<Lease, StepError> {
         if later(self.now(), self.spec.effect_timeout) > self.record.deadline {
             return Err(StepError::LeaseEnds);
         }
@@ -96,6 +102,9 @@ impl<W: World> Acting<'_, W> {
     }
 
     async fn stage(&self, attempt: u32) -> Result<Change, StepError> {
+        if matches!(self.record.phase, Phase::Planned) {
+            self.neighbours_rest().await?;
+        }
         let current = self.record.current.as_ref().map(|c| c.slot.as_str());
         let slot = self.spec.strategy.next_slot(current).to_owned();
         // With two accounts the idle one must really be idle: an application that still uses it would lose it.
@@ -106,8 +115,23 @@ impl<W: World> Acting<'_, W> {
         Ok(Change::Staged { slot, pending: Pending { value: Plaintext(secret), fingerprint, attempt } })
     }
 
+    /// Paired credentials are not replaced together. A leak does not wait: the other one still works.
+    async fn neighbours_rest(&self) -> Result<(), StepError> {
+        if matches!(self.record.trigger, shared::journal::Trigger::Leak { .. }) {
+            return Ok(());
+        }
+        let neighbours = self.context.journal.neighbours().await?;
+        match waits_for(&neighbours, self.now()) {
+            Some(name) => {
+                let class = format!("waits for {name}");
+                Err(NoAnswer { what: "a paired Rotation is under way".into(), class }.into())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What the pending secret's account must accept while the old one is still alive.
-    fn accepts<'b>(&'b self, pending: &'b Secret) -> Vec<&'b Secret> {
+    pub(super) fn accepts<'b>(&'b self, pending: &'b Secret) -> Vec<&'b Secret> {
         let keeps_old = match self.spec.strategy {
             Strategy::Dual { .. } => self.record.endpoints.values().all(|p| p.revoked.is_none()),
             Strategy::Alternating { .. } | Strategy::Single { .. } => false,
@@ -160,7 +184,7 @@ impl<W: World> Acting<'_, W> {
     }
 
     /// The endpoint does not do what it was told: again, a few times, then a person looks.
-    fn contradicted(&self, endpoint: &str, what: &str) -> Result<Change, StepError> {
+    pub(super) fn contradicted(&self, endpoint: &str, what: &str) -> Result<Change, StepError> {
         let tries = self.record.endpoints.get(endpoint).map_or(0, |p| p.tries);
         if tries >= REVOKES_MAX {
             return Err(person(
@@ -171,7 +195,7 @@ impl<W: World> Acting<'_, W> {
         Ok(Change::Contradicted(endpoint.to_owned()))
     }
 
-    async fn published(&self) -> Result<Option<Published>, StepError> {
+    pub(super) async fn published(&self) -> Result<Option<Published>, StepError> {
         match self.context.publication.read().await {
             Ok(published) => Ok(published),
             Err(PublicationError::NoAnswer(lost)) => Err(lost.into()),
@@ -182,7 +206,7 @@ impl<W: World> Acting<'_, W> {
         }
     }
 
-    fn is_pending(&self, published: &Published) -> Result<bool, StepError> {
+    pub(super) fn is_pending(&self, published: &Published) -> Result<bool, StepError> {
         let (slot, pending) = self.pending()?;
         let credential = &published.credential;
         Ok(credential.account == slot && credential.secret.same_as(&pending.value.0))
@@ -211,13 +235,13 @@ impl<W: World> Acting<'_, W> {
         }
     }
 
-    fn is_current(&self, published: &Published) -> bool {
+    pub(super) fn is_current(&self, published: &Published) -> bool {
         self.old().is_some_and(|(slot, old)| {
             published.credential.account == slot && published.credential.secret.same_as(old)
         })
     }
 
-    fn changed_by_somebody(&self) -> StepError {
+    pub(super) fn changed_by_somebody(&self) -> StepError {
         person(
             "the published path no longer holds what this run left there: a person changed it, or its store was restored",
             format!(
@@ -231,26 +255,37 @@ impl<W: World> Acting<'_, W> {
         let Phase::Published { kv_version, published_at, .. } = &self.record.phase else {
             return Err(StepError::WrongPhase("observe"));
         };
-        let consumers = self.context.consumers.observe(*kv_version).await?;
+        let forced = self.record.forced().is_some();
+        let consumers = match self.context.consumers.observe(*kv_version).await {
+            Ok(consumers) => consumers,
+            // A person wants the old secret gone, whoever can be asked.
+            Err(_) if forced => Vec::new(),
+            Err(lost) => return Err(lost.into()),
+        };
+        let external = self.spec.external.iter().map(|name| self.external(name));
         let (moved, mut moving): (Vec<_>, Vec<_>) =
-            consumers.into_iter().partition(|c| c.state == ConsumerState::Moved);
+            consumers.into_iter().chain(external).partition(|c| c.state == ConsumerState::Moved);
         if planted::is(Bug::SkipConsumer) {
             moving.pop();
         }
         let now = self.now();
         let leaked = matches!(self.record.trigger, shared::journal::Trigger::Leak { .. });
-        let release = if moving.is_empty() {
+        // After a person's order the patience begins anew.
+        let patient_from = self.record.orders.last().map_or(*published_at, |o| o.at.max(*published_at));
+        let release = if forced {
+            Release::Forced
+        } else if moving.is_empty() {
             Release::AllMoved
         } else if leaked
             && self.spec.on_leak.at_deadline == AtDeadline::Revoke
             && now >= later(*published_at, self.spec.on_leak.deadline)
         {
             Release::LeakDeadline
-        } else if now >= later(*published_at, self.spec.spread_timeout) {
+        } else if now >= later(patient_from, self.spec.spread_timeout) {
             let names = moving.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(person(
                 format!("consumers still use the old secret: {names}; it stays alive"),
-                format!("bring them up, then `rotator retry {}`", self.spec.name),
+                self.how_to_move(&moving),
             ));
         } else {
             Release::NotYet
@@ -258,140 +293,27 @@ impl<W: World> Acting<'_, W> {
         Ok(Change::Observed { moved: moved.into_iter().map(|c| c.name).collect(), release })
     }
 
-    /// The last look before something is taken away: what is published must be what was proven to work.
-    async fn still_published(&self) -> Result<(), StepError> {
-        match self.published().await? {
-            Some(published) if self.is_pending(&published)? => Ok(()),
-            Some(_) | None => Err(self.changed_by_somebody()),
-        }
+    /// A consumer that only a person can speak for.
+    fn external(&self, name: &str) -> Consumer {
+        let released = self.record.spread.contains_key(name);
+        let state = if released { ConsumerState::Moved } else { ConsumerState::Moving };
+        Consumer { name: name.to_owned(), state }
     }
 
-    /// Gives the new secret back to an endpoint that lost it (restored from an older state).
-    async fn set_again(&self, endpoint: &str) -> Result<Change, StepError> {
-        let (slot, pending) = self.pending()?;
-        let secret = &pending.value.0;
-        let writable = self.spec.endpoints.iter().any(|e| e.name == endpoint && !e.read_only);
-        if writable {
-            match self.context.backend.set(endpoint, slot, &self.accepts(secret), self.lease()?).await {
-                Ok(()) => {}
-                Err(SetError::NoAnswer(lost)) => return Err(lost.into()),
-                Err(SetError::Rejected(why) | SetError::NeedsPerson { why, .. }) => {
-                    return Err(person(
-                        format!("{endpoint} lost the published secret and does not take it back ({why})"),
-                        format!("look at {endpoint}, then `rotator retry {}`", self.spec.name),
-                    ));
-                }
-            }
-        }
-        self.contradicted(endpoint, "the published secret is refused")
-    }
-
-    async fn revoke(&self, endpoint: &str) -> Result<Change, StepError> {
-        let Phase::Spread { spread_at, .. } = &self.record.phase else {
-            return Err(StepError::WrongPhase("revoke"));
-        };
-        let (slot, pending) = self.pending()?;
-        let backend = &self.context.backend;
-        self.still_published().await?;
-        if backend.test(endpoint, slot, &pending.value.0).await? == Answer::Refused {
-            return self.set_again(endpoint).await;
-        }
-        let Some((old_account, _)) = self.old() else {
-            return Ok(Change::Revoked(endpoint.to_owned()));
-        };
-        if let Some(until) = self.sessions_hold(old_account, *spread_at).await? {
-            return Ok(Change::GraceExtended(until));
-        }
-        self.take_away(endpoint, old_account, slot, &pending.value.0).await?;
-        Ok(Change::Revoked(endpoint.to_owned()))
-    }
-
-    /// With two accounts a session of the old one, at whatever endpoint, is a consumer that nobody declared: it gets
-    /// more time.
-    async fn sessions_hold(
-        &self,
-        old_account: &str,
-        spread_at: Timestamp,
-    ) -> Result<Option<Timestamp>, StepError> {
-        let alternating = matches!(self.spec.strategy, Strategy::Alternating { .. });
-        let leaked = matches!(self.record.trigger, shared::journal::Trigger::Leak { .. });
-        let last = later(spread_at, self.spec.grace.max);
-        let now = self.now();
-        if !alternating || leaked || now >= last {
-            return Ok(None);
-        }
-        for endpoint in &self.spec.endpoints {
-            let sessions = self.context.backend.sessions(&endpoint.name, old_account).await?;
-            if let Some(first) = sessions.as_ref().and_then(|open| open.first()) {
-                tracing::info!(
-                    rotation = %self.spec.name, endpoint = %endpoint.name, account = old_account, client = %first.client,
-                    "the old login is still in use; it gets more time"
-                );
-                let step = self.spec.grace.max / 16;
-                return Ok(Some(later(now, step.max(self.spec.effect_timeout)).min(last)));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn take_away(
-        &self,
-        endpoint: &str,
-        old_account: &str,
-        slot: &str,
-        new: &Secret,
-    ) -> Result<(), StepError> {
-        let remaining = (old_account == slot).then_some(new);
-        match self.context.backend.revoke(endpoint, old_account, remaining, self.lease()?).await {
-            Ok(()) => Ok(()),
-            Err(SetError::NoAnswer(lost)) => Err(lost.into()),
-            Err(SetError::Rejected(why) | SetError::NeedsPerson { why, .. }) => Err(person(
-                format!("{endpoint} does not let go of the old secret of {old_account} ({why})"),
-                format!(
-                    "allow the administrator to change {old_account}, then `rotator retry {}`",
-                    self.spec.name
-                ),
-            )),
-        }
-    }
-
-    async fn prove(&self, endpoint: &str) -> Result<Change, StepError> {
-        let (slot, pending) = self.pending()?;
-        let new = &pending.value.0;
-        let backend = &self.context.backend;
-        let Some((old_account, old)) = self.old() else {
-            let proof = Proof { kind: ProofKind::Absent, at: self.now(), sessions_left: Some(0) };
-            return Ok(Change::Proven(endpoint.to_owned(), proof));
-        };
-        self.still_published().await?;
-        if backend.test(endpoint, slot, new).await? == Answer::Refused {
-            return self.set_again(endpoint).await;
-        }
-        if backend.test(endpoint, old_account, old).await? == Answer::Accepted {
-            let writable = self.spec.endpoints.iter().any(|e| e.name == endpoint && !e.read_only);
-            if writable {
-                self.take_away(endpoint, old_account, slot, new).await?;
-            }
-            return self.contradicted(endpoint, "the old secret was revoked and is still accepted");
-        }
-        if backend.test(endpoint, slot, new).await? == Answer::Refused {
-            return self.set_again(endpoint).await;
-        }
-        let sessions_left = if old_account == slot {
-            None
+    fn how_to_move(&self, moving: &[Consumer]) -> String {
+        let name = &self.spec.name;
+        let external: Vec<String> = moving
+            .iter()
+            .filter(|consumer| self.spec.external.contains(&consumer.name))
+            .map(|consumer| format!("`rotator release {name} {}`", consumer.name))
+            .collect();
+        if external.len() == moving.len() {
+            format!("give them the new secret, then {}", external.join(" and "))
+        } else if external.is_empty() {
+            format!("bring them up, then `rotator retry {name}`")
         } else {
-            backend.sessions(endpoint, old_account).await?.map(|open| open.len() as u64)
-        };
-        let proof = Proof { kind: ProofKind::Refused, at: self.now(), sessions_left };
-        Ok(Change::Proven(endpoint.to_owned(), proof))
-    }
-
-    async fn conclude(&self) -> Result<Change, StepError> {
-        self.still_published().await?;
-        if self.record.current.is_none() {
-            return Ok(Change::Concluded(None));
+            format!("bring them up, then {} and `rotator retry {name}`", external.join(" and "))
         }
-        Ok(Change::Concluded(Some(self.context.receipts.issue(self.record).await?)))
     }
 }
 

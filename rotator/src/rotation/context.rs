@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use shared::fingerprint::Fingerprint;
 use shared::journal::Record;
 use shared::secret::Secret;
 
 use crate::rotation::generate::Policy;
+use crate::rotation::pairs::Neighbour;
 use crate::rotation::spec::Endpoint;
 
 /// One set of parts.
@@ -77,6 +79,30 @@ pub trait Journal {
     fn load(&self) -> impl Future<Output = Result<Option<(u64, Record)>, LoadError>>;
     /// Writes over exactly the given version; answers the new one.
     fn store(&self, record: &Record, version: u64) -> impl Future<Output = Result<u64, CasError>>;
+    /// Whether a person has frozen every Rotation whose journal lies in this store.
+    fn frozen(&self) -> impl Future<Output = Result<Option<Freeze>, NoAnswer>>;
+    /// The Rotations that are paired with this one, as their journals stand.
+    fn neighbours(&self) -> impl Future<Output = Result<Vec<Neighbour>, NoAnswer>>;
+}
+
+/// A person's word that nothing starts and nothing is revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Freeze {
+    /// Who.
+    pub actor: String,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl std::fmt::Display for Freeze {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "frozen by {} since {:.0}", self.actor, self.since)?;
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, " ({reason})"))
+    }
 }
 
 /// Why a journal could not be loaded.
@@ -112,6 +138,8 @@ pub struct Published {
 pub trait Publication {
     /// What is there; `None` when nothing ever was. `Ok(Err(_))` when the path has other properties than ours.
     fn read(&self) -> impl Future<Output = Result<Option<Published>, PublicationError>>;
+    /// What an earlier version of the path held; `None` when it is gone.
+    fn earlier(&self, version: u64) -> impl Future<Output = Result<Option<Published>, PublicationError>>;
     /// Writes over exactly the given version (0: nothing there), keeping properties that are not ours.
     fn publish(&self, credential: &Credential, version: u64) -> impl Future<Output = Result<u64, CasError>>;
 }

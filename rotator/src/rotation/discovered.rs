@@ -26,18 +26,22 @@ pub struct Discovered<'a> {
 impl<'a> Discovered<'a> {
     /// Finds them among the manifests; none, where the Rotation does not want them looked for.
     pub fn new(rotation: &Object<RotationSpec>, manifests: &'a Manifests, target: &'a Target) -> Self {
-        let users = if rotation.spec.consumers.discover {
-            manifests.external_secrets.iter().filter(|object| uses(object, rotation)).cloned().collect()
-        } else {
-            Vec::new()
-        };
-        Self { manifests, target, users }
+        Self { manifests, target, users: users(rotation, manifests).cloned().collect() }
     }
+}
 
-    /// Their names, `namespace/name` of the Secret.
-    pub fn names(&self) -> Vec<String> {
-        self.users.iter().map(secret_name).collect()
-    }
+/// The names of what is made from the published path: `namespace/name` of each Secret.
+pub fn names(rotation: &Object<RotationSpec>, manifests: &Manifests) -> Vec<String> {
+    users(rotation, manifests).map(secret_name).collect()
+}
+
+/// The ExternalSecrets that read the published path; none, where the Rotation does not want them looked for.
+fn users<'m>(
+    rotation: &Object<RotationSpec>,
+    manifests: &'m Manifests,
+) -> impl Iterator<Item = &'m Object<ExternalSecretSpec>> {
+    let wanted = rotation.spec.consumers.discover;
+    manifests.external_secrets.iter().filter(move |object| wanted && uses(object, rotation))
 }
 
 /// `namespace/name` of the Secret that an ExternalSecret makes.

@@ -2,14 +2,13 @@
 
 use jiff::Timestamp;
 use shared::fingerprint::Fingerprint;
-use shared::journal::{Current, JOURNAL_VERSION, Phase, PhaseName, Plaintext, Record, Trigger};
+use shared::journal::{Order, Phase, Plaintext, Record, Trigger};
 
 use crate::rotation::apply::{StepError, apply};
-use crate::rotation::context::{
-    Backend, CasError, Clock, Context, Journal, LoadError, Maker, Publication, PublicationError, Published,
-    World,
-};
+use crate::rotation::begin::{begin, check_age, check_freeze};
+use crate::rotation::context::{Backend, CasError, Clock, Context, Freeze, Journal, LoadError, Maker, World};
 use crate::rotation::leak::hurry;
+use crate::rotation::order::obey;
 use crate::rotation::plan::{LateWrites, plan};
 use crate::rotation::planted::{self, Bug};
 use crate::rotation::spec::Spec;
@@ -30,6 +29,13 @@ pub enum Wish {
         /// The keyed name of the secret that must go.
         current: Fingerprint,
     },
+    /// Do what a person ordered, then go on.
+    Order {
+        /// What.
+        order: Order,
+        /// Who.
+        actor: String,
+    },
 }
 
 /// How a drive ended.
@@ -40,8 +46,27 @@ pub enum End {
         /// The run.
         revision: u64,
     },
+    /// The last run was ended by a person; what was published before it still is.
+    Aborted {
+        /// The run.
+        revision: u64,
+    },
+    /// What is published was tried and taken over.
+    Adopted {
+        /// The entry in the journal.
+        revision: u64,
+    },
     /// There never was a run.
     Nothing,
+    /// A person has frozen everything: nothing starts, and nothing is revoked.
+    Frozen(Freeze),
+    /// The order cannot be followed here; nothing was changed.
+    Refused {
+        /// Why.
+        why: String,
+        /// What to do instead.
+        next: String,
+    },
     /// Nothing to do before this time.
     Until {
         /// When to come again.
@@ -79,36 +104,44 @@ pub async fn drive<W: World>(context: &Context<W>, spec: &Spec, wish: Wish) -> E
     }
 }
 
-fn until<W: World>(context: &Context<W>, spec: &Spec, class: &str) -> End {
+/// How a run that is not under way ended.
+pub(super) fn over(record: &Record) -> End {
+    let revision = record.revision;
+    match &record.phase {
+        Phase::Aborted { .. } => End::Aborted { revision },
+        Phase::Adopted { .. } => End::Adopted { revision },
+        _ => End::Proven { revision },
+    }
+}
+
+pub(super) fn until<W: World>(context: &Context<W>, spec: &Spec, class: &str) -> End {
     End::Until { at: later(context.clock.now(), spec.effect_timeout), class: Some(class.to_owned()) }
 }
 
 /// Loads the journal, begins a run if one is wished, and becomes the holder.
 async fn take<W: World>(context: &Context<W>, spec: &Spec, wish: Wish) -> Result<(u64, Record), End> {
-    let loaded = match context.journal.load().await {
-        Ok(loaded) => loaded,
-        Err(LoadError::NoAnswer(lost)) => return Err(until(context, spec, &lost.class)),
-        Err(LoadError::Unusable(error)) => {
-            return Err(End::NeedsPerson {
-                why: error.to_string(),
-                next: format!("put back an earlier version of the journal of {}", spec.name),
-            });
-        }
-    };
-    check_age(loaded.as_ref().map(|(_, record)| record), spec)?;
-    let now = context.clock.now();
+    let loaded = load(context, spec).await?;
     let late_writes = late_writes(context);
     let start = match wish {
         Wish::Resume => None,
         Wish::Start(trigger) => Some((trigger, None)),
         Wish::Replace { trigger, current } => Some((trigger, Some(current))),
+        Wish::Order { order, actor } => return obey(context, spec, loaded, order, actor).await,
     };
+    check_age(loaded.as_ref().map(|(_, record)| record), spec)?;
+    let now = context.clock.now();
     let (version, mut record) = match (loaded, start) {
         (None, None) => return Err(End::Nothing),
         (None, Some(start)) => (0, begin(context, spec, None, start).await?),
-        (Some((version, record)), Some(start)) if matches!(record.phase, Phase::Proven { .. }) => {
+        (Some((version, record)), Some(start)) if record.phase.is_over() => {
             held(context, &record, now)?;
-            (version, begin(context, spec, Some(&record), start).await?)
+            match begin(context, spec, Some(&record), start).await {
+                Ok(begun) => (version, begun),
+                Err(End::NeedsPerson { why, next }) => {
+                    return Err(tell(context, spec, (version, record), why, next).await);
+                }
+                Err(end) => return Err(end),
+            }
         }
         (Some((version, mut record)), Some((trigger, leaked))) => {
             hurry(&mut record, &trigger, leaked, late_writes, now);
@@ -119,13 +152,57 @@ async fn take<W: World>(context: &Context<W>, spec: &Spec, wish: Wish) -> Result
     if let Some(needs) = &record.needs_person {
         return Err(End::NeedsPerson { why: needs.why.clone(), next: needs.next.clone() });
     }
-    if matches!(record.phase, Phase::Proven { .. }) {
-        return Err(End::Proven { revision: record.revision });
+    if record.phase.is_over() {
+        return Err(over(&record));
     }
     held(context, &record, now)?;
     if planted::is(Bug::RegenerateOnResume) {
         regenerate(context, spec, &mut record);
     }
+    own(context, spec, version, record).await
+}
+
+/// No run could begin: the journal says so to whoever reads it later.
+async fn tell<W: World>(
+    context: &Context<W>,
+    spec: &Spec,
+    (version, mut record): (u64, Record),
+    why: String,
+    next: String,
+) -> End {
+    let told = record.needs_person.as_ref().is_some_and(|told| told.why == why && told.next == next);
+    if !told {
+        let now = context.clock.now();
+        need_person(&mut record, why.clone(), next.clone(), now);
+        record.epoch += 1;
+        record.holder.clone_from(&context.holder);
+        record.deadline = now;
+        if let Err(end) = store(context, spec, &record, version).await {
+            return end;
+        }
+    }
+    End::NeedsPerson { why, next }
+}
+
+/// The journal, as it is.
+async fn load<W: World>(context: &Context<W>, spec: &Spec) -> Result<Option<(u64, Record)>, End> {
+    match context.journal.load().await {
+        Ok(loaded) => Ok(loaded),
+        Err(LoadError::NoAnswer(lost)) => Err(until(context, spec, &lost.class)),
+        Err(LoadError::Unusable(error)) => Err(End::NeedsPerson {
+            why: error.to_string(),
+            next: format!("put back an earlier version of the journal of {}", spec.name),
+        }),
+    }
+}
+
+/// Becomes the holder, under a new epoch.
+pub(super) async fn own<W: World>(
+    context: &Context<W>,
+    spec: &Spec,
+    version: u64,
+    mut record: Record,
+) -> Result<(u64, Record), End> {
     record.epoch += 1;
     record.holder.clone_from(&context.holder);
     record.deadline = later(context.clock.now(), spec.lease);
@@ -146,7 +223,7 @@ fn regenerate<W: World>(context: &Context<W>, spec: &Spec, record: &mut Record) 
     }
 }
 
-fn held<W: World>(context: &Context<W>, record: &Record, now: Timestamp) -> Result<(), End> {
+pub(super) fn held<W: World>(context: &Context<W>, record: &Record, now: Timestamp) -> Result<(), End> {
     let alive = || !(context.is_gone)(&record.holder);
     if record.holder != context.holder && now < record.deadline && alive() {
         return Err(End::Held { until: record.deadline });
@@ -154,102 +231,7 @@ fn held<W: World>(context: &Context<W>, record: &Record, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// A journal that is missing or behind what the object's status has seen was lost or restored.
-fn check_age(record: Option<&Record>, spec: &Spec) -> Result<(), End> {
-    let revision = record.map_or(0, |r| r.revision);
-    let why = if revision < spec.revision_seen {
-        format!(
-            "the journal is at revision {revision}, the status has seen {}: its store was restored",
-            spec.revision_seen
-        )
-    } else if record.is_some_and(|r| r.rotation_uid != spec.uid) {
-        "the journal belongs to an earlier Rotation of this name".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(End::NeedsPerson {
-        why,
-        next: format!(
-            "`rotator reconcile {}` publishes the journalled value that the server accepts",
-            spec.name
-        ),
-    })
-}
-
-/// The first record of a new run.
-async fn begin<W: World>(
-    context: &Context<W>,
-    spec: &Spec,
-    last: Option<&Record>,
-    (trigger, must_go): (Trigger, Option<Fingerprint>),
-) -> Result<Record, End> {
-    let published = match context.publication.read().await {
-        Ok(published) => published,
-        Err(PublicationError::NoAnswer(lost)) => return Err(until(context, spec, &lost.class)),
-        Err(PublicationError::Incomplete(property)) => {
-            return Err(End::NeedsPerson {
-                why: format!("the published path lacks the property `{property}`"),
-                next: format!("write it, then `rotator adopt {}`", spec.name),
-            });
-        }
-    };
-    let current = published.map(|published| current_of(context, published));
-    if must_go.is_some() && current.as_ref().map(|current| current.fingerprint) != must_go {
-        return Err(last.map_or(End::Nothing, |last| End::Proven { revision: last.revision }));
-    }
-    check_current(spec, last, current.as_ref())?;
-    let now = context.clock.now();
-    Ok(Record {
-        version: JOURNAL_VERSION,
-        rotation_uid: spec.uid.clone(),
-        revision: last.map_or(0, |r| r.revision) + 1,
-        epoch: last.map_or(0, |r| r.epoch),
-        holder: context.holder.clone(),
-        deadline: now,
-        started_at: now,
-        trigger,
-        reached: std::collections::BTreeMap::from([(PhaseName::Planned, now)]),
-        current,
-        endpoints: std::collections::BTreeMap::new(),
-        spread: std::collections::BTreeMap::new(),
-        error: None,
-        needs_person: None,
-        phase: Phase::Planned,
-    })
-}
-
-fn current_of<W: World>(context: &Context<W>, published: Published) -> Current {
-    let fingerprint = context.maker.name(&published.credential.secret);
-    Current {
-        kv_version: published.version,
-        slot: published.credential.account,
-        fingerprint,
-        value: Some(Plaintext(published.credential.secret)),
-    }
-}
-
-/// What is published must be ours, and what the last run left there.
-fn check_current(spec: &Spec, last: Option<&Record>, current: Option<&Current>) -> Result<(), End> {
-    if let Some(current) = current
-        && !spec.strategy.owns(&current.slot)
-    {
-        return Err(End::NeedsPerson {
-            why: format!("the published account `{}` is not one of this Rotation", current.slot),
-            next: format!("name it in the strategy of {}, or publish to another key", spec.name),
-        });
-    }
-    if let Some(Record { phase: Phase::Proven { fingerprint, .. }, .. }) = last
-        && current.map(|c| c.fingerprint) != Some(*fingerprint)
-    {
-        return Err(End::NeedsPerson {
-            why: "the published path no longer holds what the last run left there".into(),
-            next: format!("`rotator adopt {}` tests what is there and takes it over", spec.name),
-        });
-    }
-    Ok(())
-}
-
-async fn store<W: World>(
+pub(super) async fn store<W: World>(
     context: &Context<W>,
     spec: &Spec,
     record: &Record,
@@ -270,50 +252,53 @@ fn late_writes<W: World>(context: &Context<W>) -> LateWrites {
 async fn run<W: World>(context: &Context<W>, spec: &Spec, mut version: u64, mut record: Record) -> End {
     let late_writes = late_writes(context);
     for _ in 0..COMMITS_MAX {
-        let step = plan(&record, spec, late_writes, context.clock.now());
-        let rest = match step {
-            Step::Rest(rest) => Some((rest, None)),
+        let end = match plan(&record, spec, late_writes, context.clock.now()) {
+            Step::Rest(rest) => Some(resting(rest, &record)),
             step => match one(context, spec, &step, &mut record).await {
-                Ok(Go::On) => None,
-                Ok(Go::Rest(at, class)) => Some((Rest::Until(at), class)),
-                Err(end) => return end,
+                Go::On => None,
+                Go::Rest(end) => Some(end),
             },
         };
         let now = context.clock.now();
         // Resting gives the journal back, so that whoever comes next need not wait for the lease.
-        record.deadline = if rest.is_some() { now } else { later(now, spec.lease) };
+        record.deadline = if end.is_some() { now } else { later(now, spec.lease) };
         version = match store(context, spec, &record, version).await {
             Ok(version) => version,
             Err(end) => return end,
         };
-        match rest {
-            None => {}
-            Some((Rest::Done, _)) => return End::Proven { revision: record.revision },
-            Some((Rest::Until(at), class)) => return End::Until { at, class },
-            Some((Rest::NeedsPerson, _)) => {
-                let needs = record.needs_person.as_ref();
-                return End::NeedsPerson {
-                    why: needs.map(|n| n.why.clone()).unwrap_or_default(),
-                    next: needs.map(|n| n.next.clone()).unwrap_or_default(),
-                };
-            }
+        if let Some(end) = end {
+            return end;
         }
     }
     until(context, spec, "long run")
 }
 
+fn resting(rest: Rest, record: &Record) -> End {
+    match rest {
+        Rest::Done => over(record),
+        Rest::Until(at) => End::Until { at, class: None },
+        Rest::NeedsPerson => {
+            let needs = record.needs_person.as_ref();
+            End::NeedsPerson {
+                why: needs.map(|n| n.why.clone()).unwrap_or_default(),
+                next: needs.map(|n| n.next.clone()).unwrap_or_default(),
+            }
+        }
+    }
+}
+
 enum Go {
     On,
-    Rest(Timestamp, Option<String>),
+    Rest(End),
 }
 
 /// One step, bounded in time, written into the record in memory.
-async fn one<W: World>(
-    context: &Context<W>,
-    spec: &Spec,
-    step: &Step,
-    record: &mut Record,
-) -> Result<Go, End> {
+async fn one<W: World>(context: &Context<W>, spec: &Spec, step: &Step, record: &mut Record) -> Go {
+    if matches!(step, Step::Revoke(_) | Step::Prove(_))
+        && let Err(end) = check_freeze(context, spec).await
+    {
+        return Go::Rest(end);
+    }
     // A step is a few calls; each of them has the effect's timeout, all together half of the lease.
     let done = context.clock.within(spec.lease / 2, apply(step, record, spec, context)).await;
     let now = context.clock.now();
@@ -331,17 +316,21 @@ async fn one<W: World>(
                 );
             }
             // Consumers need time: asking again at once would only be load.
-            Ok(if observing && record.phase.name() == before { Go::Rest(retry_at, None) } else { Go::On })
+            if observing && record.phase.name() == before {
+                Go::Rest(End::Until { at: retry_at, class: None })
+            } else {
+                Go::On
+            }
         }
-        Some(Err(StepError::LeaseEnds)) => Ok(Go::On),
+        Some(Err(StepError::LeaseEnds)) => Go::On,
         Some(Err(StepError::NoAnswer(lost))) => {
             tracing::warn!(rotation = %spec.name, ?step, what = %lost.what, class = %lost.class, "no answer");
             note_failure(record, &lost.class, now);
-            Ok(Go::Rest(retry_at, Some(lost.class)))
+            Go::Rest(End::Until { at: retry_at, class: Some(lost.class) })
         }
         Some(Err(StepError::NeedsPerson { why, next })) => {
             need_person(record, why, next, now);
-            Ok(Go::On)
+            Go::On
         }
         Some(Err(error @ StepError::WrongPhase(_))) => {
             need_person(
@@ -350,11 +339,11 @@ async fn one<W: World>(
                 format!("report this, then `rotator retry {}`", spec.name),
                 now,
             );
-            Ok(Go::On)
+            Go::On
         }
         None => {
             note_failure(record, "timeout", now);
-            Ok(Go::Rest(retry_at, Some("timeout".to_owned())))
+            Go::Rest(End::Until { at: retry_at, class: Some("timeout".to_owned()) })
         }
     }
 }

@@ -10,11 +10,11 @@ use data_encoding::BASE64;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::fingerprint::{Fingerprint, FingerprintKey};
-use shared::journal::{Phase, PhaseName, Progress, ProofKind, Record};
+use shared::journal::{Order, Ordered, Phase, PhaseName, Progress, ProofKind, Record};
 use shared::known::parts;
 use shared::receipt::{
-    Answer, EndpointProof, Part, PhaseAt, Proof, RECEIPT_VERSION, Receipt, ReceiptId, RotationRef, Signed,
-    chain::Head,
+    Answer, EndpointProof, Forced, Part, PhaseAt, Proof, RECEIPT_VERSION, Receipt, ReceiptId, RotationRef,
+    Signed, chain::Head,
 };
 use shared::secret::{Redacted, Secret};
 use shared::signing::{PrivateKey, TrustedKeys};
@@ -164,6 +164,7 @@ impl ReceiptBook {
             rotation: self.rotation.clone(),
             revision: record.revision,
             trigger: record.trigger.clone(),
+            forced: record.forced().and_then(forced),
             key_id: self.names.key_id(),
             old,
             new: vec![part(pending.fingerprint)],
@@ -172,6 +173,11 @@ impl ReceiptBook {
             issued_at,
         })
     }
+}
+
+fn forced(ordered: &Ordered) -> Option<Forced> {
+    let Order::ForceRevoke { reason } = &ordered.order else { return None };
+    Some(Forced { actor: ordered.actor.clone(), reason: reason.clone(), at: ordered.at })
 }
 
 /// When each phase was reached; proven with the last endpoint's proof. A clock that was set back between two

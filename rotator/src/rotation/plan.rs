@@ -47,7 +47,24 @@ pub fn plan(record: &Record, spec: &Spec, late_writes: LateWrites, now: Timestam
             first(record, spec, false, |p| p.proven.as_ref().is_some_and(|proof| proof.at >= from))
                 .map_or(Step::Conclude, Step::Prove)
         }
-        Phase::Proven { .. } => Step::Rest(Rest::Done),
+        Phase::Aborting { fenced_at: None, .. } => Step::Fence,
+        Phase::Aborting { fenced_at: Some(_), acted_at, .. } => {
+            if let Some(endpoint) = first(record, spec, true, |p| p.withdrawn.is_some()) {
+                return Step::Withdraw(endpoint);
+            }
+            // Where nothing is known of what the account accepted before, late writes are waited for too: what
+            // did not have the new secret was left as it is.
+            let from = match (late_writes, &record.current) {
+                (LateWrites::Refused, Some(_)) => *acted_at,
+                (LateWrites::Possible, _) | (LateWrites::Refused, None) => later(*acted_at, spec.lease),
+            };
+            if now < from {
+                return Step::Rest(Rest::Until(from));
+            }
+            first(record, spec, false, |p| p.gone.is_some_and(|at| at >= from))
+                .map_or(Step::Close, Step::Look)
+        }
+        Phase::Proven { .. } | Phase::Aborted { .. } | Phase::Adopted { .. } => Step::Rest(Rest::Done),
     }
 }
 

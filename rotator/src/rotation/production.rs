@@ -7,6 +7,7 @@ use shared::receipt::RotationRef;
 use shared::signing::PrivateKey;
 
 use crate::backend::AnyBackend;
+use crate::backend::define::Definition;
 use crate::manifest::Manifests;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::RotationSpec;
@@ -15,7 +16,7 @@ use crate::rotation::discovered::Discovered;
 use crate::rotation::issue::ReceiptBook;
 use crate::rotation::resolve::{Resolved, role};
 use crate::rotation::schedule::Schedule;
-use crate::rotation::spec::Spec;
+use crate::rotation::spec::{Spec, Strategy};
 use crate::rotation::stored::{StoredJournal, StoredPublication};
 use crate::rotation::system::{SystemClock, SystemMaker, holder, is_gone};
 use crate::sync::stores::{StoreError, Stores};
@@ -71,6 +72,23 @@ pub struct Ready<'a> {
     pub schedule: Schedule,
 }
 
+/// The target of a Rotation.
+///
+/// # Errors
+/// When a store that it needs cannot be opened.
+pub async fn open_backend(
+    object: &Object<RotationSpec>,
+    strategy: &Strategy,
+    definition: Definition,
+    stores: &Stores<'_>,
+) -> Result<AnyBackend, OpenError> {
+    let admin = match definition.admin() {
+        Some(reference) => Some(stores.open_for_targets(&reference.store_ref).await?.provider().clone()),
+        None => None,
+    };
+    definition.open(strategy, role(object), admin).ok_or(OpenError::NoAdmin)
+}
+
 /// Puts the parts of one Rotation together.
 ///
 /// # Errors
@@ -86,11 +104,7 @@ pub async fn ready<'a>(
     let Resolved { spec, schedule, backend } = resolved;
     let publish = &object.spec.publish;
     let provider = stores.open(&publish.store_ref, object.namespace()).await?.provider().clone();
-    let admin = match backend.admin() {
-        Some(reference) => Some(stores.open_for_targets(&reference.store_ref).await?.provider().clone()),
-        None => None,
-    };
-    let backend = backend.open(&spec.strategy, role(object), admin).ok_or(OpenError::NoAdmin)?;
+    let backend = open_backend(object, &spec.strategy, backend, stores).await?;
     let fingerprint_key = FingerprintKey::read(&keys.fingerprint_key)?;
     let receipts = ReceiptBook {
         provider: provider.clone(),

@@ -8,7 +8,7 @@ use crate::manifest::object::Object;
 use crate::manifest::problem::Problem;
 use crate::manifest::rotation::{LeakDeadline, RotationSpec, StrategySpec};
 use crate::rotation::generate::Policy;
-use crate::rotation::schedule::Schedule;
+use crate::rotation::schedule::{Schedule, ScheduleError};
 use crate::rotation::spec::{AtDeadline, Grace, OnLeak, Spec, Strategy};
 
 /// A journal's lease: long against a pause of the process, short against the wait for a dead one.
@@ -46,18 +46,12 @@ pub fn resolve(object: &Object<RotationSpec>, manifests: &Manifests) -> Result<R
             None
         }
     };
-    let schedule = Schedule::parse(&spec.schedule, &spec.time_zone)
-        .map_err(|error| problems.push(complain("spec.schedule", error.to_string())))
-        .ok();
+    let schedule = schedule(object, &mut problems);
     if spec.grace.max < spec.grace.duration {
         problems.push(complain("spec.grace.max", "shorter than duration; write at least that".to_owned()));
     }
     if !spec.consumers.clusters.is_empty() {
         problems.push(complain("spec.consumers.clusters", "other clusters are not supported yet".to_owned()));
-    }
-    if !spec.consumers.external.is_empty() {
-        problems
-            .push(complain("spec.consumers.external", "external consumers are not supported yet".to_owned()));
     }
     if let (Some(Strategy::Alternating { .. }), None) = (&strategy, &spec.publish.properties.username) {
         let what = "with two accounts consumers must read which one: name the property of the user name";
@@ -68,8 +62,7 @@ pub fn resolve(object: &Object<RotationSpec>, manifests: &Manifests) -> Result<R
         (Some(strategy), Some(policy), Some(schedule), Some(backend)) if problems.is_empty() => {
             let spec = Spec {
                 name: object.full_name(),
-                // Objects of files have no uid: their name is all that they are.
-                uid: object.meta.uid.clone().unwrap_or_else(|| format!("file:{}", object.full_name())),
+                uid: uid(object),
                 revision_seen: 0,
                 strategy,
                 endpoints: backend.endpoints().to_vec(),
@@ -83,6 +76,7 @@ pub fn resolve(object: &Object<RotationSpec>, manifests: &Manifests) -> Result<R
                         LeakDeadline::Revoke => AtDeadline::Revoke,
                     },
                 },
+                external: spec.consumers.external.clone(),
                 lease: LEASE,
                 effect_timeout: EFFECT_TIMEOUT,
             };
@@ -90,6 +84,31 @@ pub fn resolve(object: &Object<RotationSpec>, manifests: &Manifests) -> Result<R
         }
         _ => Err(problems),
     }
+}
+
+/// What makes this Rotation another one than the next of its name. Objects of files have no uid: their name is all
+/// that they are.
+fn uid(object: &Object<RotationSpec>) -> String {
+    object.meta.uid.clone().unwrap_or_else(|| format!("file:{}", object.full_name()))
+}
+
+fn schedule(object: &Object<RotationSpec>, problems: &mut Vec<Problem>) -> Option<Schedule> {
+    let spec = &object.spec;
+    let complain = |path: &str, error: &ScheduleError| object.problem(KIND, path, error.to_string());
+    let plain = Schedule::parse(&spec.schedule, &spec.time_zone)
+        .map_err(|error| problems.push(complain("spec.schedule", &error)))
+        .ok()?;
+    let mut schedule = plain
+        .with_jitter(spec.jitter.0, &uid(object))
+        .map_err(|error| problems.push(complain("spec.jitter", &error)))
+        .ok()?;
+    for (index, freeze) in spec.freezes.iter().enumerate() {
+        schedule = schedule
+            .with_freeze(&freeze.schedule, freeze.duration.0)
+            .map_err(|error| problems.push(complain(&format!("spec.freezes[{index}]"), &error)))
+            .ok()?;
+    }
+    Some(schedule)
 }
 
 fn strategy(object: &Object<RotationSpec>, problems: &mut Vec<Problem>) -> Option<Strategy> {

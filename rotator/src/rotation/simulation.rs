@@ -7,7 +7,9 @@
 pub mod check;
 pub mod event;
 pub mod parts;
+pub mod person;
 pub mod random;
+pub mod set_up;
 pub mod state;
 
 #[cfg(test)]

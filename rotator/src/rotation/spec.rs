@@ -105,6 +105,8 @@ pub struct Spec {
     pub grace: Grace,
     /// How a leak hurries.
     pub on_leak: OnLeak,
+    /// Consumers that a person releases by hand.
+    pub external: Vec<String>,
     /// How long a holder owns the journal without renewing.
     pub lease: Duration,
     /// How long one effect may take; less than half of the lease.

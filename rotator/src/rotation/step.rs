@@ -28,6 +28,14 @@ pub enum Step {
     Prove(String),
     /// Issue the receipt and drop the plaintext.
     Conclude,
+    /// In a run that is aborted: make a late write of the new credential to the published path impossible.
+    Fence,
+    /// In a run that is aborted: take the new secret away again at an endpoint.
+    Withdraw(String),
+    /// In a run that is aborted: see at an endpoint that the new secret is refused.
+    Look(String),
+    /// In a run that is aborted: drop the plaintext.
+    Close,
     /// Nothing now.
     Rest(Rest),
 }
@@ -76,6 +84,17 @@ pub enum Change {
     Proven(String, Proof),
     /// The receipt is issued; the id is absent where there was no old secret.
     Concluded(Option<String>),
+    /// No late write can publish the new secret any more; the published path is at this version now, if it was
+    /// written again.
+    Fenced(Option<u64>),
+    /// The new secret had been published before it could be fenced off: the run goes forward.
+    PublishedAfterAll(u64),
+    /// The new secret was taken away at an endpoint.
+    Withdrawn(String),
+    /// An endpoint was seen to refuse the new secret.
+    Gone(String),
+    /// The run was ended by a person.
+    Closed,
 }
 
 /// Whether the old secret may be revoked.
@@ -87,6 +106,8 @@ pub enum Release {
     AllMoved,
     /// The deadline of a leak has come, and its policy says to revoke: now.
     LeakDeadline,
+    /// A person said so: now.
+    Forced,
 }
 
 /// A change that the phase does not allow: an error of this program or a journal edited by hand.
@@ -112,6 +133,11 @@ impl Change {
             Self::Revoked(_) => "revoking",
             Self::Proven(..) => "proving",
             Self::Concluded(_) => "concluding",
+            Self::Fenced(_) => "fencing",
+            Self::PublishedAfterAll(_) => "going forward",
+            Self::Withdrawn(_) => "withdrawing",
+            Self::Gone(_) => "looking",
+            Self::Closed => "closing",
         }
     }
 }
@@ -176,7 +202,7 @@ pub fn commit(record: &mut Record, change: Change, spec: &Spec, now: Timestamp) 
                 // What has leaked is not kept for those whom nobody declared.
                 Release::AllMoved if matches!(record.trigger, Trigger::Leak { .. }) => Some(Duration::ZERO),
                 Release::AllMoved => Some(spec.grace.duration),
-                Release::LeakDeadline => Some(Duration::ZERO),
+                Release::LeakDeadline | Release::Forced => Some(Duration::ZERO),
             };
             match grace {
                 Some(grace) => Phase::Spread {
@@ -216,10 +242,35 @@ pub fn commit(record: &mut Record, change: Change, spec: &Spec, now: Timestamp) 
             Phase::Revoked { slot, pending, kv_version, revoked_at }
         }
         (Phase::Revoked { slot, pending, kv_version, .. }, Change::Concluded(receipt)) => {
-            if let Some(current) = &mut record.current {
-                current.value = None;
-            }
+            drop_plaintext(record);
             Phase::Proven { slot, fingerprint: pending.fingerprint, kv_version, receipt, proven_at: now }
+        }
+        (Phase::Aborting { slot, pending, acted_at, .. }, Change::Fenced(kv_version)) => {
+            if let (Some(current), Some(kv_version)) = (&mut record.current, kv_version) {
+                current.kv_version = kv_version;
+            }
+            Phase::Aborting { slot, pending, fenced_at: Some(now), acted_at }
+        }
+        (Phase::Aborting { slot, pending, fenced_at: None, .. }, Change::PublishedAfterAll(kv_version)) => {
+            // The run is again what it would have been: its receipt knows no detour.
+            record.reached.remove(&PhaseName::Aborting);
+            Phase::Published { slot, pending, kv_version, published_at: now }
+        }
+        (Phase::Aborting { slot, pending, fenced_at, .. }, Change::Withdrawn(endpoint)) => {
+            record.endpoints.entry(endpoint).or_default().withdrawn = Some(now);
+            Phase::Aborting { slot, pending, fenced_at, acted_at: now }
+        }
+        (Phase::Aborting { slot, pending, fenced_at, .. }, Change::Contradicted(endpoint)) => {
+            record.endpoints.entry(endpoint).or_default().tries += 1;
+            Phase::Aborting { slot, pending, fenced_at, acted_at: now }
+        }
+        (phase @ Phase::Aborting { .. }, Change::Gone(endpoint)) => {
+            record.endpoints.entry(endpoint).or_default().gone = Some(now);
+            phase
+        }
+        (Phase::Aborting { .. }, Change::Closed) => {
+            drop_plaintext(record);
+            Phase::Aborted { aborted_at: now }
         }
         (phase, _) => {
             record.phase = phase;
@@ -228,6 +279,13 @@ pub fn commit(record: &mut Record, change: Change, spec: &Spec, now: Timestamp) 
     };
     record.reached.entry(record.phase.name()).or_insert(now);
     Ok(())
+}
+
+/// Finished records hold no secret.
+pub fn drop_plaintext(record: &mut Record) {
+    if let Some(current) = &mut record.current {
+        current.value = None;
+    }
 }
 
 /// Notes a failure that time may heal.
@@ -254,7 +312,7 @@ fn progress(record: &Record, endpoint: &Endpoint, done: impl Fn(&shared::journal
     record.endpoints.get(&endpoint.name).is_some_and(done)
 }
 
-fn reset_tries(record: &mut Record) {
+pub(super) fn reset_tries(record: &mut Record) {
     for progress in record.endpoints.values_mut() {
         progress.tries = 0;
     }

@@ -8,9 +8,11 @@ use shared::secret::Secret;
 use crate::json_text::{self, Piece};
 use crate::provider::{Key, Provider, ReadError, WriteError};
 use crate::rotation::context::{
-    CasError, Credential, Journal, LoadError, NoAnswer, Publication, PublicationError, Published,
+    CasError, Credential, Freeze, Journal, LoadError, NoAnswer, Publication, PublicationError, Published,
 };
 use crate::rotation::failpoint::reach;
+use crate::rotation::freeze;
+use crate::rotation::pairs::Neighbour;
 
 /// A published path holds a few properties; one beyond this is no credential.
 const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
@@ -19,12 +21,30 @@ const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 pub struct StoredJournal {
     provider: Provider,
     path: String,
+    neighbours: Vec<StoredNeighbour>,
+}
+
+/// The journal of a Rotation that is paired with another.
+pub struct StoredNeighbour {
+    /// `namespace/name`.
+    pub name: String,
+    /// Whether it goes first when both are due.
+    pub goes_first: bool,
+    /// Its journal.
+    pub journal: StoredJournal,
 }
 
 impl StoredJournal {
     /// The journal of `namespace/name`: below `keyturn/journal/`, where the policies that we ship guard it.
     pub fn new(provider: Provider, namespace: &str, name: &str) -> Self {
-        Self { provider, path: format!("keyturn/journal/{namespace}/{name}") }
+        Self { provider, path: format!("keyturn/journal/{namespace}/{name}"), neighbours: Vec::new() }
+    }
+
+    /// The same, paired with these.
+    #[must_use]
+    pub fn with_neighbours(mut self, neighbours: Vec<StoredNeighbour>) -> Self {
+        self.neighbours = neighbours;
+        self
     }
 }
 
@@ -70,6 +90,26 @@ impl Journal for StoredJournal {
         let written = self.provider.write(&self.path, json, Some(version)).await;
         reach(format_args!("after journal {phase}"));
         written.map_err(|error| cas_error(&error))
+    }
+
+    async fn frozen(&self) -> Result<Option<Freeze>, NoAnswer> {
+        freeze::read(&self.provider).await
+    }
+
+    async fn neighbours(&self) -> Result<Vec<Neighbour>, NoAnswer> {
+        let mut all = Vec::with_capacity(self.neighbours.len());
+        for StoredNeighbour { name, goes_first, journal } in &self.neighbours {
+            let record = match journal.load().await {
+                Ok(loaded) => loaded.map(|(_, record)| record),
+                Err(LoadError::NoAnswer(lost)) => return Err(lost),
+                Err(LoadError::Unusable(error)) => {
+                    let class = format!("journal of {name}");
+                    return Err(NoAnswer { what: error.to_string(), class });
+                }
+            };
+            all.push(Neighbour { name: name.clone(), goes_first: *goes_first, record });
+        }
+        Ok(all)
     }
 }
 
@@ -125,6 +165,15 @@ impl Publication for StoredPublication {
                 version: document.version.unwrap_or(0),
                 credential: self.credential(document.json())?,
             })),
+            Err(ReadError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(no_answer(&error).into()),
+        }
+    }
+
+    async fn earlier(&self, version: u64) -> Result<Option<Published>, PublicationError> {
+        let key = Key { path: self.key.clone(), version: Some(version) };
+        match self.provider.read(&key).await {
+            Ok(document) => Ok(Some(Published { version, credential: self.credential(document.json())? })),
             Err(ReadError::NotFound { .. }) => Ok(None),
             Err(error) => Err(no_answer(&error).into()),
         }

@@ -7,6 +7,7 @@ mod cluster;
 mod conformance;
 mod leak_loop;
 mod misbehaving;
+mod orders;
 mod postgres;
 mod proxy;
 mod replay;

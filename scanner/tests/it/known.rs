@@ -103,6 +103,7 @@ fn receipt(old: &str) -> Receipt {
         rotation: RotationRef { namespace: "shop".into(), name: "orders".into(), uid: "u-1".into() },
         revision: 3,
         trigger: Trigger::Schedule,
+        forced: None,
         key_id: FingerprintKey::from_bytes([0x5a; 32]).key_id(),
         old: part(old),
         new: part(&value(99, 32)),

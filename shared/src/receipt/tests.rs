@@ -33,6 +33,7 @@ pub(crate) fn receipt(seq: u64, previous_hash: Option<Link>) -> Receipt {
         rotation: RotationRef { namespace: "shop".into(), name: "orders".into(), uid: "u-1".into() },
         revision: 3,
         trigger: Trigger::Leak { finding_id: "f-1".into(), actor: "scanner".into() },
+        forced: None,
         key_id: key_id(),
         old: part(old()),
         new: part(Fingerprint::from_bytes([2; 16])),

@@ -40,11 +40,13 @@ fn run(phase: Phase) -> Record {
             kv_version: 4,
             slot: "app_a".into(),
             fingerprint: name("old"),
+            since: None,
             value: Some(Plaintext(Secret::copy_of(b"old"))),
         }),
         endpoints: BTreeMap::from([("rw".to_owned(), shared::journal::Progress::default())]),
         spread: BTreeMap::new(),
         error: None,
+        orders: Vec::new(),
         needs_person: None,
         phase,
     }

@@ -1,22 +1,21 @@
 //! The loop: one event after the other, each drawn from the seed.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context as TaskContext, Waker};
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::journal::{PhaseName, Trigger};
+use shared::journal::{Phase, PhaseName, Trigger};
 
 use crate::rotation::drive::{End, Wish, drive};
-use crate::rotation::generate::Policy;
 use crate::rotation::simulation::check;
 use crate::rotation::simulation::parts::{Simulated, context};
 use crate::rotation::simulation::random::Random;
-use crate::rotation::simulation::state::{Call, Ghost, Reply, Request, Server, Shown, State, Store, User};
-use crate::rotation::spec::{AtDeadline, Endpoint, Grace, OnLeak, Spec, Strategy};
+use crate::rotation::simulation::set_up::set_up;
+use crate::rotation::simulation::state::{Call, Ghost, Reply, Request, Server, State, Store, User};
 use crate::rotation::step::later;
 
 /// Events with faults; then faults stop and the run must end.
@@ -24,11 +23,24 @@ const FAULTY_EVENTS: usize = 240;
 /// Drives after faults have stopped; a run of three endpoints takes about ten.
 const CALM_DRIVES: usize = 400;
 /// Rotators at once.
-const ACTORS: usize = 3;
+pub(super) const ACTORS: usize = 3;
 
 /// Kinds of faults, by the name that is counted.
-pub const FAULTS: [&str; 8] =
-    ["unreachable", "lost answer", "late", "crash", "pause", "rival", "store restored", "server restored"];
+pub const FAULTS: [&str; 11] = [
+    "unreachable",
+    "lost answer",
+    "late",
+    "crash",
+    "pause",
+    "rival",
+    "store restored",
+    "server restored",
+    "path changed",
+    "order",
+    "freeze",
+];
+/// Orders that a person follows when faults have stopped, one after the other as they are advised.
+const HELP_MAX: usize = 12;
 
 /// What one seed gave.
 #[derive(Debug)]
@@ -47,19 +59,24 @@ pub struct Outcome {
 
 type Drive = Pin<Box<dyn Future<Output = End>>>;
 
-struct Actor {
-    drive: Option<Drive>,
+pub(super) struct Actor {
+    pub(super) drive: Option<Drive>,
     paused_until: Option<Timestamp>,
     lives: u64,
 }
 
-struct Loop {
-    state: Rc<RefCell<State>>,
-    actors: Vec<Actor>,
+/// The loop's own state.
+pub(super) struct Loop {
+    pub(super) state: Rc<RefCell<State>>,
+    pub(super) actors: Vec<Actor>,
     backups: Vec<(Store, Vec<Server>)>,
-    restored_at: Option<Timestamp>,
+    pub(super) restored_at: Option<Timestamp>,
     events: usize,
     runs: usize,
+    /// Whether people give orders at random.
+    pub(super) meddling: bool,
+    /// How many more pieces of advice a person follows at the end.
+    pub(super) help: usize,
 }
 
 /// Runs one seed.
@@ -69,7 +86,16 @@ pub fn simulate(seed: u64) -> Option<Outcome> {
     let mut random = Random::new(seed);
     let state = Rc::new(RefCell::new(set_up(&mut random)?));
     let actors = (0..ACTORS).map(|_| Actor { drive: None, paused_until: None, lives: 0 }).collect();
-    let mut this = Loop { state, actors, backups: Vec::new(), restored_at: None, events: 0, runs: 0 };
+    let mut this = Loop {
+        state,
+        actors,
+        backups: Vec::new(),
+        restored_at: None,
+        events: 0,
+        runs: 0,
+        meddling: random.percent(40),
+        help: if random.percent(50) { HELP_MAX } else { 0 },
+    };
     let mut broken = None;
     // A tenth of the seeds ends early, so that faults stop in every phase.
     let faulty = random.below(FAULTY_EVENTS) + FAULTY_EVENTS / 10;
@@ -88,84 +114,19 @@ pub fn simulate(seed: u64) -> Option<Outcome> {
     Some(Outcome { seed, events: this.events, ended, pairs: state.pairs.clone(), broken })
 }
 
-fn set_up(random: &mut Random) -> Option<State> {
-    let strategy = match random.below(10) {
-        0..6 => Strategy::Alternating { accounts: ["app_a".into(), "app_b".into()] },
-        6..9 => Strategy::Dual { account: "app".into() },
-        _ => Strategy::Single { account: "app".into() },
-    };
-    let mut endpoints = vec![Endpoint { name: "rw".into(), read_only: false }];
-    if random.percent(40) {
-        endpoints.push(Endpoint { name: "pool".into(), read_only: false });
-    }
-    if random.percent(40) {
-        endpoints.push(Endpoint { name: "ro".into(), read_only: true });
-    }
-    let grace = if random.percent(50) { Duration::ZERO } else { Duration::from_mins(10) };
-    let at_deadline = if random.percent(50) { AtDeadline::Wait } else { AtDeadline::Revoke };
-    let spec = Spec {
-        name: "shop/orders".into(),
-        uid: "uid-1".into(),
-        revision_seen: 0,
-        endpoints,
-        policy: policy()?,
-        spread_timeout: Duration::from_mins(30),
-        grace: Grace { duration: grace, max: Duration::from_hours(1) },
-        on_leak: OnLeak { deadline: Duration::from_secs(45), at_deadline },
-        lease: Duration::from_mins(1),
-        effect_timeout: Duration::from_secs(5),
-        strategy,
-    };
-    let first = Shown { account: spec.strategy.next_slot(None).to_owned(), secret: b"first".to_vec() };
-    let fresh = random.percent(15);
-    let accounts: BTreeMap<_, BTreeSet<_>> = if fresh {
-        BTreeMap::new()
-    } else {
-        BTreeMap::from([(first.account.clone(), BTreeSet::from([first.secret.clone()]))])
-    };
-    let users = if fresh { 0 } else { random.below(4) };
-    let server = Server { accounts, sessions: BTreeMap::from([(first.account.clone(), users)]), effects: 0 };
-    Some(State {
-        locks: random.percent(50),
-        random: random.clone(),
-        now: Timestamp::UNIX_EPOCH,
-        servers: vec![server; spec.endpoints.len()],
-        store: Store { journal: None, published: (!fresh).then(|| (1, first.clone())) },
-        users: vec![User { holds: first, version: 1 }; users],
-        requests: Vec::new(),
-        replies: BTreeMap::new(),
-        ghosts: Vec::new(),
-        next_id: 0,
-        rejects: if random.percent(20) { random.below(3) } else { 0 },
-        journalled: BTreeSet::new(),
-        receipts: BTreeMap::new(),
-        pairs: BTreeSet::new(),
-        restored: false,
-        committed: None,
-        phase: PhaseName::Planned,
-        leaked: false,
-        broken: None,
-        spec,
-    })
-}
-
-/// The test of [`Policy`] holds these numbers to 128 bits.
-fn policy() -> Option<Policy> {
-    Policy::new(22, Policy::alphabet("alphanumeric")?, "").ok()
-}
-
 impl Loop {
     fn event(&mut self, random: &mut Random) {
         self.events += 1;
         match random.below(100) {
-            0..55 => self.answer_one(random, true),
-            55..70 => self.start_one(random),
-            70..80 => self.pass_time(random),
-            80..88 => self.move_user(random),
-            88..92 => self.land_ghost(random),
-            92..95 => self.crash(random),
-            95..97 => self.pause(random),
-            97..99 => self.undeclared_session(random),
+            0..54 => self.answer_one(random, true),
+            54..69 => self.start_one(random),
+            69..79 => self.pass_time(random),
+            79..87 => self.move_user(random),
+            87..91 => self.land_ghost(random),
+            91..94 => self.crash(random),
+            94..96 => self.pause(random),
+            96..97 => self.undeclared_session(random),
+            97..99 => self.person(random),
             _ => self.backup_or_restore(random),
         }
         self.poll_all();
@@ -181,8 +142,12 @@ impl Loop {
             actor.paused_until = None;
             let Some(drive) = &mut actor.drive else { continue };
             // Wakers are not needed: everything is polled after every event.
-            if drive.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_ready() {
+            if let Poll::Ready(end) = drive.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
                 actor.drive = None;
+                self.state.borrow_mut().advice = match end {
+                    End::NeedsPerson { next, .. } => Some(next),
+                    _ => None,
+                };
             }
         }
     }
@@ -212,7 +177,7 @@ impl Loop {
         self.spawn(index, wish);
     }
 
-    fn spawn(&mut self, index: usize, wish: Wish) {
+    pub(super) fn spawn(&mut self, index: usize, wish: Wish) {
         let actor = &mut self.actors[index];
         actor.lives += 1;
         let context = context(&self.state, index, format!("rotator-{index}-{}", actor.lives));
@@ -264,7 +229,8 @@ impl Loop {
             return;
         }
         let at = random.below(state.users.len());
-        let old = std::mem::replace(&mut state.users[at], User { holds: shown.clone(), version });
+        let old =
+            std::mem::replace(&mut state.users[at], User { holds: shown.clone(), version, excused: false });
         for server in &mut state.servers {
             let open = server.sessions.entry(old.holds.account.clone()).or_default();
             *open = open.saturating_sub(1);
@@ -383,7 +349,12 @@ impl Loop {
                 let state = self.state.borrow();
                 state.store.journal.is_none() && state.spec.revision_seen == 0
             };
-            self.spawn(0, if first { Wish::Start(Trigger::Schedule) } else { Wish::Resume });
+            let wish = match self.advised() {
+                Some(order) => Wish::Order { order, actor: "person".into() },
+                None if first => Wish::Start(Trigger::Schedule),
+                None => Wish::Resume,
+            };
+            self.spawn(0, wish);
             self.poll_all();
             while self.actors[0].drive.is_some() {
                 self.events += 1;
@@ -404,10 +375,10 @@ impl Loop {
             state.now = later(state.now, Duration::from_mins(2));
             let over = state.record().is_none_or(|record| {
                 record.needs_person.is_some()
-                    || record.phase.name() == PhaseName::Proven
+                    || record.phase.is_over()
                     || record.revision < state.spec.revision_seen
             });
-            if over {
+            if over && (self.help == 0 || state.advice.is_none()) {
                 break;
             }
         }
@@ -417,6 +388,11 @@ impl Loop {
             let after =
                 |p: &shared::journal::Progress| p.proven.as_ref().is_some_and(|p| p.at <= restored_at);
             if record.phase.name() == PhaseName::Proven && record.endpoints.values().any(after) {
+                return None;
+            }
+            if let Phase::Aborted { aborted_at: at } | Phase::Adopted { adopted_at: at, .. } = &record.phase
+                && *at <= restored_at
+            {
                 return None;
             }
         }
@@ -439,6 +415,8 @@ fn haunt(state: &mut State, request: Request, fault: &'static str) {
         | Call::Test(..)
         | Call::Sessions(..)
         | Call::Observe(_)
+        | Call::Earlier(_)
+        | Call::Frozen
         | Call::Issue(_) => {
             return;
         }

@@ -13,11 +13,12 @@ use shared::journal::Record;
 use shared::secret::{Redacted, Secret};
 
 use crate::rotation::context::{
-    Answer, Backend, CasError, Clock, Consumer, ConsumerState, Consumers, Context, Credential, Journal,
-    Lease, LoadError, Maker, NoAnswer, Publication, PublicationError, Published, Receipts, Session, SetError,
-    World,
+    Answer, Backend, CasError, Clock, Consumer, ConsumerState, Consumers, Context, Credential, Freeze,
+    Journal, Lease, LoadError, Maker, NoAnswer, Publication, PublicationError, Published, Receipts, Session,
+    SetError, World,
 };
 use crate::rotation::generate::Policy;
+use crate::rotation::pairs::Neighbour;
 use crate::rotation::simulation::state::{Call, Reply, Request, Shown, State};
 use crate::rotation::spec::Endpoint;
 use crate::rotation::step::later;
@@ -132,11 +133,35 @@ impl Journal for Wire {
         let json = record.to_store().map_err(|_| lost("the journal"))?;
         Self::cas_reply(&self.call(Call::Store(value(&json), version)).await)
     }
+
+    async fn frozen(&self) -> Result<Option<Freeze>, NoAnswer> {
+        match self.call(Call::Frozen).await {
+            Reply::Frozen(true) => {
+                Ok(Some(Freeze { actor: "person".into(), reason: None, since: self.now() }))
+            }
+            Reply::Frozen(false) => Ok(None),
+            _ => Err(lost("the freeze")),
+        }
+    }
+
+    /// One credential alone is simulated.
+    async fn neighbours(&self) -> Result<Vec<Neighbour>, NoAnswer> {
+        Ok(Vec::new())
+    }
 }
 
 impl Publication for Wire {
     async fn read(&self) -> Result<Option<Published>, PublicationError> {
         match self.call(Call::Read).await {
+            Reply::Published(published) => {
+                Ok(published.map(|(version, shown)| Published { version, credential: shown.credential() }))
+            }
+            _ => Err(lost("the published path").into()),
+        }
+    }
+
+    async fn earlier(&self, version: u64) -> Result<Option<Published>, PublicationError> {
+        match self.call(Call::Earlier(version)).await {
             Reply::Published(published) => {
                 Ok(published.map(|(version, shown)| Published { version, credential: shown.credential() }))
             }

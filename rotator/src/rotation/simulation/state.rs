@@ -10,7 +10,7 @@ use shared::secret::Secret;
 use crate::rotation::context::{Answer, Credential, Lease};
 use crate::rotation::simulation::parts::fingerprint;
 use crate::rotation::simulation::random::Random;
-use crate::rotation::spec::Spec;
+use crate::rotation::spec::{AtDeadline, Spec};
 
 /// A secret of the simulation, by content; only ever compared.
 pub type Value = Vec<u8>;
@@ -49,6 +49,20 @@ pub struct Store {
     pub journal: Option<(u64, Vec<u8>)>,
     /// Version and content of the published path.
     pub published: Option<(u64, Shown)>,
+    /// Every version of the published path.
+    pub versions: BTreeMap<u64, Shown>,
+    /// Whether a person has frozen everything.
+    pub frozen: bool,
+}
+
+impl Store {
+    /// Writes the next version of the published path.
+    pub fn publish(&mut self, shown: Shown) -> u64 {
+        let next = self.published.as_ref().map_or(0, |(version, _)| *version) + 1;
+        self.versions.insert(next, shown.clone());
+        self.published = Some((next, shown));
+        next
+    }
 }
 
 /// A consumer and the credential that it uses.
@@ -58,6 +72,8 @@ pub struct User {
     pub holds: Shown,
     /// The version of the published path that it has read.
     pub version: u64,
+    /// Whether it was locked out on purpose: by a person's order, or at the deadline of a leak.
+    pub excused: bool,
 }
 
 /// What a rotator asks for.
@@ -85,6 +101,10 @@ pub enum Call {
     Observe(u64),
     /// Issue a receipt.
     Issue(u64),
+    /// Read an earlier version of the published path.
+    Earlier(u64),
+    /// Is everything frozen.
+    Frozen,
 }
 
 /// What comes back.
@@ -112,6 +132,8 @@ pub enum Reply {
     Open(usize),
     /// Consumers by name, and whether they have moved.
     Consumers(Vec<(String, bool)>),
+    /// Whether everything is frozen.
+    Frozen(bool),
 }
 
 /// A request on its way.
@@ -176,8 +198,10 @@ pub struct State {
     pub committed: Option<(u64, usize)>,
     /// The phase that the journal is in.
     pub phase: PhaseName,
-    /// Whether its run was started by a leak.
-    pub leaked: bool,
+    /// Whether its run may lock consumers out: a leak whose policy says so, or a person's order.
+    pub may_lock_out: bool,
+    /// What a person was told to do last.
+    pub advice: Option<String>,
     /// What went wrong, if anything: the name of the broken invariant.
     pub broken: Option<String>,
 }
@@ -210,7 +234,10 @@ impl State {
     pub fn look_at_journal(&mut self) {
         let record = self.record();
         self.phase = record.as_ref().map_or(PhaseName::Planned, |r| r.phase.name());
-        self.leaked = record.is_some_and(|r| matches!(r.trigger, Trigger::Leak { .. }));
+        let at_deadline = self.spec.on_leak.at_deadline == AtDeadline::Revoke;
+        self.may_lock_out = record.is_some_and(|record| {
+            record.forced().is_some() || (at_deadline && matches!(record.trigger, Trigger::Leak { .. }))
+        });
     }
 
     /// Whether this login works at this endpoint.
@@ -229,8 +256,7 @@ impl State {
                 if now != *version {
                     return Reply::Conflict;
                 }
-                self.store.published = Some((now + 1, shown.clone()));
-                Reply::Version(now + 1)
+                Reply::Version(self.store.publish(shown.clone()))
             }
             Call::Ready(account, must_be_idle) => {
                 let busy = self.servers.iter().any(|s| s.sessions.get(account).is_some_and(|&n| n > 0));
@@ -270,6 +296,10 @@ impl State {
                 self.receipts.entry(*revision).or_insert_with(|| format!("receipt-{revision}"));
                 Reply::Done
             }
+            Call::Earlier(version) => {
+                Reply::Published(self.store.versions.get(version).map(|shown| (*version, shown.clone())))
+            }
+            Call::Frozen => Reply::Frozen(self.store.frozen),
         }
     }
 
@@ -309,6 +339,17 @@ impl State {
             server.accounts.insert(account.to_owned(), accepts.clone());
             if end_sessions {
                 server.sessions.insert(account.to_owned(), 0);
+            }
+        }
+        if self.may_lock_out {
+            let all = 0..self.servers.len();
+            let out: Vec<bool> = self
+                .users
+                .iter()
+                .map(|user| all.clone().any(|server| !self.works(server, &user.holds)))
+                .collect();
+            for (user, out) in self.users.iter_mut().zip(out) {
+                user.excused |= out;
             }
         }
     }

@@ -32,7 +32,7 @@ fn no_seed_breaks_an_invariant_and_every_phase_meets_every_fault() {
     for pair in outcomes.iter().flat_map(|o| &o.pairs) {
         *hits.entry(*pair).or_default() += 1;
     }
-    for phase in PhaseName::ALL {
+    for phase in PhaseName::ALL.into_iter().chain([PhaseName::Aborting]) {
         for fault in FAULTS {
             assert!(hits.contains_key(&(phase, fault)), "no seed met `{fault}` in {phase}");
         }
@@ -40,11 +40,13 @@ fn no_seed_breaks_an_invariant_and_every_phase_meets_every_fault() {
     let events: usize = outcomes.iter().map(|o| o.events).sum();
     let ended = |phase| outcomes.iter().filter(|o| o.ended == phase).count();
     println!(
-        "{} seeds, {events} events, {} pairs hit (least often {}), {} proven, {} called a person",
+        "{} seeds, {events} events, {} pairs hit (least often {}), {} proven, {} aborted, {} adopted, {} called a person",
         outcomes.len(),
         hits.len(),
         hits.values().min().unwrap(),
         ended(Some(PhaseName::Proven)),
+        ended(Some(PhaseName::Aborted)),
+        ended(Some(PhaseName::Adopted)),
         ended(None),
     );
     assert!(ended(Some(PhaseName::Proven)) * 10 > outcomes.len() * 5, "most runs end proven");

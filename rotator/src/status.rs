@@ -1,0 +1,180 @@
+//! `rotator status`: where every credential stands, how old it is, and who still uses the one before.
+//!
+//! Nothing is changed, synced or restarted: journals are read, metadata of paths, and lists of sessions.
+
+use std::io::Write;
+
+use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use shared::exit::Exit;
+use shared::journal::{Phase, Record};
+
+use crate::cli::{StatusArgs, StatusFormat};
+use crate::manifest::Manifests;
+use crate::manifest::check::check as check_manifests;
+use crate::manifest::load::load;
+use crate::manifest::object::Object;
+use crate::manifest::rotation::RotationSpec;
+use crate::provider::{Provider, VersionState};
+use crate::rotate_command::select;
+use crate::rotation::context::{Backend, Journal as _};
+use crate::rotation::discovered;
+use crate::rotation::freeze;
+use crate::rotation::production::open_backend;
+use crate::rotation::resolve::{Resolved, resolve};
+use crate::rotation::spec::Strategy;
+use crate::rotation::stored::StoredJournal;
+use crate::runner;
+use crate::sync::objects::Objects;
+use crate::sync::stores::Stores;
+
+pub mod line;
+pub mod table;
+
+use line::{Facts, Line, OldSession, Report, printable};
+
+/// How many Rotations are asked about at once.
+const CONCURRENCY: usize = 16;
+/// A target with more sessions than this is shown with these and no more.
+const SESSIONS_MAX: usize = 100;
+
+/// Says where each Rotation stands.
+///
+/// # Errors
+/// When the configuration cannot be used or output cannot be written.
+pub fn run(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let (manifests, mut problems) = load(&args.config);
+    problems.extend(check_manifests(&manifests));
+    if !problems.is_empty() {
+        runner::print_problems(problems)?;
+        return Ok(Exit::Usage);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let report = runtime.block_on(report(&manifests, &args.names));
+    runtime.shutdown_background();
+    let report = report?;
+    match args.format {
+        StatusFormat::Table => table::write(&report, out)?,
+        StatusFormat::Json => {
+            serde_json::to_writer_pretty(&mut *out, &report)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(report.exit())
+}
+
+/// Everything that is known now about the Rotations of these names (all, if none is named).
+///
+/// # Errors
+/// When a name is none of a Rotation.
+pub async fn report(manifests: &Manifests, names: &[String]) -> anyhow::Result<Report> {
+    let selected = select(manifests, names)?;
+    let stores = Stores::new(manifests, Objects::new(manifests, None));
+    let now = Timestamp::now();
+    let mut lines: Vec<(usize, Line)> = stream::iter(selected.into_iter().enumerate())
+        .map(|(index, object)| {
+            let stores = &stores;
+            async move { (index, one(object, manifests, stores, now).await) }
+        })
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    stores.close().await;
+    lines.sort_by_key(|(index, _)| *index);
+    Ok(Report::new(now, lines.into_iter().map(|(_, line)| line).collect()))
+}
+
+async fn one(
+    object: &Object<RotationSpec>,
+    manifests: &Manifests,
+    stores: &Stores<'_>,
+    now: Timestamp,
+) -> Line {
+    match facts(object, manifests, stores).await {
+        Ok(facts) => Line::of(object, &facts, now),
+        Err(why) => Line::unreadable(object, why),
+    }
+}
+
+async fn facts(
+    object: &Object<RotationSpec>,
+    manifests: &Manifests,
+    stores: &Stores<'_>,
+) -> Result<Facts, String> {
+    let resolved = resolve(object, manifests)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    let publish = &object.spec.publish;
+    let store =
+        stores.open(&publish.store_ref, object.namespace()).await.map_err(|error| error.to_string())?;
+    let provider = store.provider();
+    let journal = StoredJournal::new(provider.clone(), object.namespace(), object.name());
+    let record = journal.load().await.map_err(|error| error.to_string())?.map(|(_, record)| record);
+    let frozen = freeze::read(provider).await.map_err(|lost| lost.to_string())?;
+    let path_written_at = written_at(provider, &publish.key).await;
+    let consumers = discovered::names(object, manifests);
+    let external = resolved.spec.external.clone();
+    let schedule = resolved.schedule.clone();
+    let (sessions, sessions_unknown) = match &record {
+        Some(record) => sessions(object, resolved, stores, record).await,
+        None => (Vec::new(), None),
+    };
+    Ok(Facts { record, schedule, frozen, path_written_at, consumers, external, sessions, sessions_unknown })
+}
+
+/// When the path was last written, where the store keeps that.
+async fn written_at(provider: &Provider, key: &str) -> Option<Timestamp> {
+    let metadata = provider.metadata(key).await.ok()?;
+    match metadata.versions.get(&metadata.current_version)? {
+        VersionState::Live { created_time } => created_time.parse().ok(),
+        VersionState::Deleted { .. } | VersionState::Destroyed => None,
+    }
+}
+
+/// The account whose sessions matter: the old one while it is to go, the idle one while it is not idle.
+fn account_in_question(record: &Record, strategy: &Strategy) -> Option<String> {
+    let Strategy::Alternating { .. } = strategy else { return None };
+    let current = record.current.as_ref().map(|current| current.slot.as_str());
+    match &record.phase {
+        Phase::Published { .. } | Phase::Spread { .. } | Phase::Revoked { .. } => current.map(str::to_owned),
+        Phase::Planned => Some(strategy.next_slot(current).to_owned()),
+        Phase::Staged { .. }
+        | Phase::Applied { .. }
+        | Phase::Tested { .. }
+        | Phase::Proven { .. }
+        | Phase::Aborting { .. }
+        | Phase::Aborted { .. }
+        | Phase::Adopted { .. } => None,
+    }
+}
+
+async fn sessions(
+    object: &Object<RotationSpec>,
+    resolved: Resolved,
+    stores: &Stores<'_>,
+    record: &Record,
+) -> (Vec<OldSession>, Option<String>) {
+    let Some(account) = account_in_question(record, &resolved.spec.strategy) else {
+        return (Vec::new(), None);
+    };
+    let backend = match open_backend(object, &resolved.spec.strategy, resolved.backend, stores).await {
+        Ok(backend) => backend,
+        Err(error) => return (Vec::new(), Some(error.to_string())),
+    };
+    let mut all = Vec::new();
+    for endpoint in backend.endpoints() {
+        match backend.sessions(&endpoint.name, &account).await {
+            Ok(Some(open)) => all.extend(open.into_iter().map(|session| OldSession {
+                endpoint: endpoint.name.clone(),
+                account: account.clone(),
+                client: printable(&session.client),
+            })),
+            Ok(None) => {}
+            Err(lost) => return (all, Some(lost.to_string())),
+        }
+        if all.len() > SESSIONS_MAX {
+            all.truncate(SESSIONS_MAX);
+            return (all, Some(format!("more than {SESSIONS_MAX} are open")));
+        }
+    }
+    (all, None)
+}
