@@ -253,7 +253,7 @@ async fn run<W: World>(context: &Context<W>, spec: &Spec, mut version: u64, mut 
     let late_writes = late_writes(context);
     for _ in 0..COMMITS_MAX {
         let end = match plan(&record, spec, late_writes, context.clock.now()) {
-            Step::Rest(rest) => Some(resting(rest, &record)),
+            Step::Rest(rest) => Some(resting(&rest, &record)),
             step => match one(context, spec, &step, &mut record).await {
                 Go::On => None,
                 Go::Rest(end) => Some(end),
@@ -273,10 +273,10 @@ async fn run<W: World>(context: &Context<W>, spec: &Spec, mut version: u64, mut 
     until(context, spec, "long run")
 }
 
-fn resting(rest: Rest, record: &Record) -> End {
+fn resting(rest: &Rest, record: &Record) -> End {
     match rest {
         Rest::Done => over(record),
-        Rest::Until(at) => End::Until { at, class: None },
+        Rest::Until(at) => End::Until { at: *at, class: None },
         Rest::NeedsPerson => {
             let needs = record.needs_person.as_ref();
             End::NeedsPerson {
