@@ -16,6 +16,7 @@ shellcheck  shellcheck     make lint
 yamllint    yamllint       make lint
 chromium    chromium       HTML report suites
 chromedriver chromium-driver HTML report suites
+jq          jq             pipeline suites
 '
 
 has() {
