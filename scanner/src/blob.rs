@@ -9,7 +9,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use shared::coverage::Coverage;
-use shared::finding::{Image, Layer, ScannedImage, State};
+use shared::finding::{GitPlace, Image, Layer, ScannedImage, State};
 
 /// Where a blob came from, cheap to clone; enough to find every location of it once the target is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +44,11 @@ pub enum Origin {
     },
     /// Standard input.
     Stream,
+    /// An object of a git repository, named by the path: `object:ID`, `commit:ID`, `tag:ID`.
+    Object {
+        /// The repository, as the source counts them.
+        repository: u32,
+    },
 }
 
 /// The bytes of a blob.
@@ -93,6 +98,11 @@ pub trait Source: Send + Sync {
     /// engine knows what it searched. Call it once, from inside the thread pool that shall do the work.
     fn blobs(&self, sink: &dyn Sink) -> Coverage;
 
+    /// Prepares [`Source::locate`] for the blobs that had hits, and says what could not be told of them.
+    fn resolve(&self, _hits: &[&Provenance]) -> Coverage {
+        Coverage::default()
+    }
+
     /// All places of a blob, after [`Source::blobs`]: one for each image that holds it, and for each hard link.
     /// Empty when the blob belongs to an image that the options leave out.
     fn locate(&self, provenance: &Provenance) -> Vec<Site>;
@@ -115,6 +125,8 @@ pub struct Site {
     pub image: Option<Image>,
     /// The layer. Its `created_by` is not redacted yet.
     pub layer: Option<Layer>,
+    /// The history, for repositories.
+    pub git: Option<GitPlace>,
     /// The outer file, or `config:Env[3]`.
     pub path: String,
     /// Members of nested archives, outermost first.

@@ -80,7 +80,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ScanArgs {
     /// Folders, files, image archives (`docker save`, OCI), any tar, zip or compressed file; `-` reads standard
-    /// input. What a target is, its content says.
+    /// input; `git:PATH` is a repository with its history. What a target is, its content says.
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<String>,
     /// Only the images of this platform, `os/architecture[/variant]`; default: all.
@@ -90,6 +90,13 @@ pub struct ScanArgs {
     /// takes longer than the search.
     #[arg(long, help_heading = "Images")]
     pub verify_diff_ids: bool,
+    /// Of `git:` targets only what the commits of a range brought: `main..HEAD`, `main...HEAD`. Default: everything,
+    /// also what no branch reaches any more.
+    #[arg(long, value_name = "RANGE", help_heading = "Git", conflicts_with = "staged")]
+    pub range: Option<String>,
+    /// Of `git:` targets only what the next commit would bring.
+    #[arg(long, help_heading = "Git")]
+    pub staged: bool,
     /// A report, to standard output or to a file: `--format sarif=out.sarif`. Repeatable; default: text.
     #[arg(long = "format", short = 'f', value_name = "KIND[=FILE]", help_heading = "Reports")]
     pub formats: Vec<String>,

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use shared::coverage::Coverage;
 use shared::finding::{Action, Confidence, Finding, Location, RuleId};
 use shared::fingerprint::Fingerprint;
 
@@ -74,6 +75,18 @@ impl Collector {
     /// How many hits were dropped because there were too many: the run is incomplete if there are any.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Lets the sources prepare for [`Collector::findings`]; what they could not tell is a gap.
+    pub fn resolve(&self, targets: &[(String, Box<dyn Source>)]) -> Coverage {
+        let blobs = lock(&self.blobs);
+        let mut gaps = Coverage::default();
+        for (index, (_, source)) in targets.iter().enumerate() {
+            let of_it = blobs.iter().filter(|(provenance, _)| provenance.target as usize == index);
+            let hits: Vec<&Provenance> = of_it.map(|(provenance, _)| provenance).collect();
+            gaps.absorb(source.resolve(&hits));
+        }
+        gaps
     }
 
     /// All findings, sorted. `targets` are the sources with their names as the user wrote them.
@@ -191,6 +204,7 @@ fn location(target: &str, site: &Site, hit: &Hit) -> Location {
         state: site.state,
         hidden_by: site.hidden_by.clone(),
         inherited: false,
+        git: site.git.clone(),
     }
 }
 

@@ -38,7 +38,7 @@ impl ImageSet {
         match at.origin {
             Origin::Config { document } => configuration(catalog, document, at),
             Origin::Entry { blob, ordinal } => self.entry(catalog, blob, ordinal, at),
-            Origin::File | Origin::Stream => vec![whole(at)],
+            Origin::File | Origin::Stream | Origin::Object { .. } => vec![whole(at)],
         }
     }
 
@@ -84,6 +84,7 @@ impl ImageSet {
         let site = |index: usize, path: &str, (state, hidden_by): (State, Option<String>)| Site {
             image: Some(image.image.clone()),
             layer: Some(self.described(&image.layers[index])),
+            git: None,
             path: path.to_owned(),
             entries: at.entries.iter().skip(1).map(ToString::to_string).collect(),
             state,
@@ -178,6 +179,7 @@ fn whole(at: &Provenance) -> Site {
     Site {
         image: None,
         layer: None,
+        git: None,
         path: at.path.to_string(),
         entries: at.entries.iter().map(ToString::to_string).collect(),
         state: State::Visible,

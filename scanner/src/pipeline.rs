@@ -76,6 +76,7 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
             limits: plan.limits.clone(),
             platform: plan.platform.clone(),
             verify_diff_ids: plan.verify_diff_ids,
+            git: plan.git.clone(),
         };
         let source = source::open(name, &options).map_err(|error| refused(&engine, &error))?;
         targets.push((name.clone(), source));
@@ -108,6 +109,7 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
     }
     coverage.bytes_decoded = search.bytes_decoded.load(Ordering::Relaxed);
     let collector = search.collector;
+    coverage.absorb(pool.install(|| collector.resolve(&targets)));
     if collector.dropped() > 0 {
         let detail = format!("too many matches: {} are not listed", collector.dropped());
         coverage.skipped.push("findings".to_owned(), Skipped::Limit, Some(detail));

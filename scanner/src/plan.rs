@@ -19,6 +19,7 @@ use crate::progress::When;
 use crate::report::Format;
 use crate::report::destination::Destination;
 use crate::rules::RuleSet;
+use crate::source::GitScope;
 use crate::suggest::did_you_mean;
 
 /// Codes that mean something else already.
@@ -48,6 +49,8 @@ pub struct ScanPlan {
     pub platform: Option<String>,
     /// Whether the uncompressed form of compressed layers is hashed.
     pub verify_diff_ids: bool,
+    /// What of git repositories is searched.
+    pub git: GitScope,
     /// Whether bars are drawn.
     pub progress: When,
     /// The exit code of a block.
@@ -102,6 +105,15 @@ impl ScanPlan {
         if args.write_baseline.is_some() && unstable {
             mistakes.push(format!("--write-baseline: {NEEDS_KEY}"));
         }
+        let git = match (&args.range, args.staged) {
+            (Some(range), _) => GitScope::Range(range.clone()),
+            (None, true) => GitScope::Staged,
+            (None, false) => GitScope::All,
+        };
+        if git != GitScope::All && !args.targets.iter().any(|target| target.starts_with("git:")) {
+            let option = if args.staged { "--staged" } else { "--range" };
+            mistakes.push(format!("{option}: no target is a repository; write git:PATH, as in git:."));
+        }
         let piped = args.targets.iter().filter(|target| *target == "-").count();
         if piped > 1 {
             mistakes.push("-: standard input can be read once; name it once".to_owned());
@@ -130,6 +142,7 @@ impl ScanPlan {
                 limits,
                 platform: args.platform.clone().filter(|platform| platform != "all"),
                 verify_diff_ids: args.verify_diff_ids,
+                git,
                 progress: args.progress,
                 block_code,
                 notices,

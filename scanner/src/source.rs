@@ -2,6 +2,7 @@
 
 mod file;
 mod folder;
+mod git;
 mod images;
 mod stream;
 
@@ -28,6 +29,20 @@ pub struct SourceOptions {
     pub platform: Option<String>,
     /// Hash the uncompressed form of compressed layers, too. It costs more than the search.
     pub verify_diff_ids: bool,
+    /// What of git repositories is searched.
+    pub git: GitScope,
+}
+
+/// What of a git repository is searched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum GitScope {
+    /// Every object, of all branches and of none.
+    #[default]
+    All,
+    /// What the commits of a range brought: `main..HEAD`.
+    Range(String),
+    /// What the next commit would bring.
+    Staged,
 }
 
 /// Why a target cannot be scanned at all. Each message names the target and what to do.
@@ -47,6 +62,26 @@ pub enum TargetError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no repository.
+    #[error(
+        "{target}: there is no git repository that can be read; name the folder that holds `.git`, or a bare repository"
+    )]
+    NoRepository {
+        /// As the user wrote it.
+        target: String,
+    },
+    /// The range names nothing.
+    #[error(
+        "{target}: --range {range}: {why}; name two commits, as in main..HEAD, and fetch both (a shallow clone has few)"
+    )]
+    Range {
+        /// As the user wrote it.
+        target: String,
+        /// As the user wrote it.
+        range: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A FIFO, a socket or a device.
     #[error("{target}: is {kind}, not a file or folder; pipe its content and scan `-`")]
     Special {
@@ -61,6 +96,9 @@ pub enum TargetError {
 pub fn open(target: &str, options: &SourceOptions) -> Result<Box<dyn Source>, TargetError> {
     if target == "-" {
         return Ok(Box::new(stream::StreamSource::standard_input(options)));
+    }
+    if let Some(path) = target.strip_prefix(git::PREFIX) {
+        return Ok(Box::new(git::open(target, path, options)?));
     }
     let path = Path::new(target);
     let meta = std::fs::metadata(path).map_err(|error| refused(target, error))?;

@@ -115,6 +115,8 @@ pub enum Excluded {
     OtherPlatform,
     /// A file system that the kernel makes up: `/proc`, `/sys`.
     KernelFilesystem,
+    /// A submodule that was not fetched: another repository.
+    Submodule,
 }
 
 impl Excluded {
@@ -131,6 +133,7 @@ impl Excluded {
             Self::AbsentPlatform => "absent-platform",
             Self::OtherPlatform => "other-platform",
             Self::KernelFilesystem => "kernel-filesystem",
+            Self::Submodule => "submodule",
         }
     }
 }
@@ -185,6 +188,10 @@ pub enum Skipped {
     ChangedWhileRead,
     /// A name leads out of the root of the target.
     OutsideRoot,
+    /// The history of a repository was not fetched to its beginning.
+    Shallow,
+    /// A repository names an object that is not there.
+    MissingObject,
     /// The target holds nothing.
     Empty,
     /// The known file is forged, expired, replayed or cut short: live secrets were not looked for.
@@ -207,6 +214,8 @@ impl Skipped {
             Self::Limit => "limit",
             Self::ChangedWhileRead => "changed-while-read",
             Self::OutsideRoot => "outside-root",
+            Self::Shallow => "shallow",
+            Self::MissingObject => "missing-object",
             Self::Empty => "empty",
             Self::KnownFile => "known-file",
             Self::Interrupted => "interrupted",

@@ -92,15 +92,15 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// There, in the tree or in the image's final file system.
+    /// There, in the tree, at HEAD or in the image's final file system.
     Visible,
-    /// A later layer deletes it; anyone who pulls the image still has it.
+    /// A later layer or commit deletes it; anyone who pulls or clones still has it.
     Deleted,
     /// A later layer, or a later entry of the same layer, replaces it; anyone who pulls the image still has it.
     Overwritten,
     /// In the image's configuration: environment, labels, history.
     Config,
-    /// In a blob that no manifest names.
+    /// In a blob that no manifest names, or an object that no reference reaches.
     Orphan,
 }
 
@@ -144,6 +144,30 @@ pub struct Layer {
     pub created_by: Option<String>,
 }
 
+/// A commit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct GitCommit {
+    /// Its id, in hex.
+    pub id: String,
+    /// When its author made it (RFC 3339, UTC).
+    pub author_date: String,
+}
+
+/// Where in the history of a repository a place lies.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct GitPlace {
+    /// The id of the object, in hex.
+    pub object: String,
+    /// The oldest commit that has the object at this path; absent where no reference reaches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<GitCommit>,
+    /// The newest commit that has it at this path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<GitCommit>,
+    /// Whether HEAD still has it at this path.
+    pub at_head: bool,
+}
+
 /// One place of a secret. Lines and columns count from 1, in code points; bytes from 0, half-open, in the
 /// outermost file entry, covering the encoded text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -184,6 +208,9 @@ pub struct Location {
     /// Comes from the base image that the user named.
     #[serde(default)]
     pub inherited: bool,
+    /// Where in the history, for repositories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitPlace>,
 }
 
 /// One secret under one rule, with every place where it lies.

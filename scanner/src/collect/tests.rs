@@ -26,6 +26,7 @@ fn site(path: &str) -> Site {
     Site {
         image: None,
         layer: None,
+        git: None,
         path: path.into(),
         entries: vec![],
         state: State::Visible,

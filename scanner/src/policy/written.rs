@@ -13,7 +13,7 @@ use super::pattern::Patterns;
 use super::{AcceptLive, Acceptance, AllowSkip, Override, OverrideAction, Suppression, Threshold, When};
 
 /// The reasons of skips and opaque parts, for a message that helps.
-const REASONS: [&str; 15] = [
+const REASONS: [&str; 17] = [
     "encrypted",
     "corrupt",
     "unsupported",
@@ -26,6 +26,8 @@ const REASONS: [&str; 15] = [
     "limit",
     "changed-while-read",
     "outside-root",
+    "shallow",
+    "missing-object",
     "empty",
     "known-file",
     "interrupted",

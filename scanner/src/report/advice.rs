@@ -27,7 +27,13 @@ pub fn steps(finding: &Finding, rule: Option<&RuleInfo>) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if in_image {
+    let in_history = finding.locations.iter().any(|location| location.git.is_some());
+    if in_history {
+        steps.push(
+            "Take it out of the file with a new commit; rewriting the history does not help those who cloned."
+                .to_owned(),
+        );
+    } else if in_image {
         steps.push(
             "Build the layer again without it; a later layer that deletes it does not help.".to_owned(),
         );

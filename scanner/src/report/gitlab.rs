@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::finding::{Action, Finding, Severity};
+use shared::finding::{Action, Finding, Location, Severity};
 
 use super::printable::printable;
 use super::{Context, advice, place};
@@ -34,7 +34,7 @@ pub fn write(context: &Context<'_>, out: &mut dyn Write) -> io::Result<()> {
             let folder = folder.as_deref();
             let places = finding.locations.iter().zip(ids);
             places.map(move |(location, id)| {
-                vulnerability(context, finding, &place::relative_path(location, folder), location.line, id)
+                vulnerability(context, finding, location, &place::relative_path(location, folder), id)
             })
         })
         .collect();
@@ -67,7 +67,15 @@ pub fn write(context: &Context<'_>, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-fn vulnerability(context: &Context<'_>, finding: &Finding, file: &str, line: u64, id: &str) -> Value {
+fn vulnerability(
+    context: &Context<'_>,
+    finding: &Finding,
+    location: &Location,
+    file: &str,
+    id: &str,
+) -> Value {
+    let line = location.line;
+    let commit = location.git.as_ref().and_then(|git| git.last.as_ref());
     let rule = context.rule(&finding.rule);
     let mut vulnerability = json!({
         "id": uuid(id),
@@ -90,7 +98,7 @@ fn vulnerability(context: &Context<'_>, finding: &Finding, file: &str, line: u64
             "file": file,
             "start_line": line,
             "end_line": line,
-            "commit": { "sha": NO_COMMIT },
+            "commit": { "sha": commit.map_or(NO_COMMIT, |commit| commit.id.as_str()) },
         },
     });
     let links: Vec<&String> =

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Component, Path};
 
-use shared::finding::{Finding, Image, Location, State};
+use shared::finding::{Finding, GitCommit, GitPlace, Image, Location, State};
 
 /// How many digits of a digest are shown: enough to tell the layers of one image apart.
 const DIGEST_SHOWN: usize = 12;
@@ -53,6 +53,9 @@ pub fn phrase(location: &Location) -> String {
 
 /// What the state means to a person, where it is not simply there.
 pub fn state_sentence(location: &Location) -> Option<String> {
+    if let Some(git) = &location.git {
+        return Some(git_sentence(git, location.state));
+    }
     let by = match location.hidden_by.as_deref() {
         Some(layer) => format!(" by layer {}", short_digest(layer)),
         None => String::new(),
@@ -67,6 +70,30 @@ pub fn state_sentence(location: &Location) -> Option<String> {
             Some("In the image's configuration: everyone who pulls the image can read it.".to_owned())
         }
         State::Orphan => Some("In a blob that no manifest of the archive names.".to_owned()),
+    }
+}
+
+/// How many digits of a commit are shown, as git shows them in large repositories.
+const COMMIT_SHOWN: usize = 12;
+
+/// What the history says of a place.
+fn git_sentence(git: &GitPlace, state: State) -> String {
+    let commit = |commit: &GitCommit| {
+        let day = commit.author_date.get(..10).unwrap_or_default();
+        format!("{} of {day}", commit.id.get(..COMMIT_SHOWN).unwrap_or_default())
+    };
+    let span = match (&git.first, &git.last) {
+        (Some(first), Some(last)) if first == last => format!("In commit {}", commit(first)),
+        (Some(first), Some(last)) => format!("From commit {} to {}", commit(first), commit(last)),
+        _ => format!("In object {}", git.object.get(..COMMIT_SHOWN).unwrap_or_default()),
+    };
+    match state {
+        State::Visible => format!("{span}."),
+        State::Deleted => format!("{span}; deleted since, but everyone who clones still gets it."),
+        State::Overwritten => format!("{span}; overwritten since, but everyone who clones still gets it."),
+        State::Config | State::Orphan => {
+            format!("{span}; no branch reaches it, but it is still in the repository.")
+        }
     }
 }
 
@@ -92,7 +119,10 @@ fn segments(location: &Location, working_folder: Option<&Path>) -> Vec<String> {
     let prefix = match (&location.layer, &location.image) {
         (Some(layer), _) => format!("layer-{}-{}", layer.index, cut(&layer.digest, DIGEST_FOLDER)),
         (None, Some(image)) => format!("image-{}", cut(&image.digest, DIGEST_FOLDER)),
-        (None, None) => tree_prefix(&location.target, &location.path, working_folder),
+        (None, None) => {
+            let target = location.target.strip_prefix("git:").unwrap_or(&location.target);
+            tree_prefix(target, &location.path, working_folder)
+        }
     };
     let path = location.path.strip_prefix("config:").map(|field| format!("config/{field}"));
     let path = path.as_deref().unwrap_or(&location.path);

@@ -244,6 +244,9 @@ fn result(context: &Context<'_>, place: &Place<'_>, rule_index: usize, folder: O
             "decoded": location.decoded,
         },
     });
+    if let Some(git) = &location.git {
+        result["properties"]["git"] = json!(git);
+    }
     if finding.action == Action::Suppressed {
         result["suppressions"] =
             json!([{ "kind": "external", "status": "accepted", "justification": finding.why }]);
@@ -265,7 +268,7 @@ fn message(context: &Context<'_>, finding: &Finding, location: &Location) -> Str
         }
         message.push('.');
     }
-    if location.state != State::Visible {
+    if location.state != State::Visible || location.git.is_some() {
         message.push_str(&place::state_sentence(location).map(|s| format!(" {s}")).unwrap_or_default());
     }
     for step in advice::steps(finding, context.rule(&finding.rule)) {

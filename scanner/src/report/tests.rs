@@ -25,6 +25,7 @@ pub fn in_tree(target: &str, path: &str) -> Location {
         state: State::Visible,
         hidden_by: None,
         inherited: false,
+        git: None,
     }
 }
 

@@ -336,6 +336,7 @@ impl Source for FolderSource {
         let site = |path: &str| Site {
             image: None,
             layer: None,
+            git: None,
             path: path.to_owned(),
             entries: provenance.entries.iter().map(ToString::to_string).collect(),
             state: State::Visible,
