@@ -13,6 +13,11 @@ mod literals;
 #[path = "src/rules/load.rs"]
 #[allow(dead_code)]
 mod load;
+#[path = "src/rules/strings.rs"]
+#[allow(dead_code)]
+mod strings;
+#[path = "src/rules/tail.rs"]
+mod tail;
 
 fn main() -> ExitCode {
     match table() {
@@ -62,7 +67,8 @@ fn table() -> Result<(), Vec<String>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let table = serde_json::to_vec(&rules).map_err(|error| told(&error))?;
+    let deal = strings::deal(&strings::entries(rules.iter().map(|rule| &rule.anchors)));
+    let table = serde_json::to_vec(&(&rules, &deal)).map_err(|error| told(&error))?;
     let out = std::env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default().join("rules.json");
     std::fs::write(&out, table).map_err(|error| told(&error))
 }

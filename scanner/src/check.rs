@@ -23,6 +23,7 @@
 //! | `key-32`, `key-64` | length after decoding hex or base64 | raw keys |
 //! | `random` | whether a value looks drawn at random | tokens named by their context |
 //! | `token` | the same, and whether the words before it name a token | tokens announced by words |
+//! | `password-call` | the same, and what the function's name is about | arguments of functions |
 //! | `password-value`, `password-strong` | the value alone, where its place leaves no doubt | SQL, command lines, configuration files |
 //! | `password` | whether a value looks like a password somebody uses | assignments to passwords |
 
@@ -40,6 +41,7 @@ mod pem;
 mod placeholder;
 mod structure;
 mod url;
+mod words;
 
 pub(crate) use encoded::{bech32_sum, crc16};
 
@@ -65,33 +67,44 @@ pub enum Outcome {
 pub struct Check {
     name: &'static str,
     run: fn(secret: &[u8], matched: &[u8]) -> Outcome,
+    /// Whether it holds by chance alone less than once in sixty thousand.
+    checksum: bool,
+}
+
+const fn checksum(name: &'static str, run: fn(&[u8], &[u8]) -> Outcome) -> Check {
+    Check { name, run, checksum: true }
+}
+
+const fn other(name: &'static str, run: fn(&[u8], &[u8]) -> Outcome) -> Check {
+    Check { name, run, checksum: false }
 }
 
 /// Every check. The table above says what each looks at.
 const CHECKS: &[Check] = &[
-    Check { name: "aws-key-id", run: aws::key_id },
-    Check { name: "azure-cask", run: azure::cask },
-    Check { name: "base58check", run: encoded::base58check },
-    Check { name: "basic-auth", run: basic::basic_auth },
-    Check { name: "bech32", run: encoded::bech32 },
-    Check { name: "github-crc32", run: crc32::github },
-    Check { name: "gitlab-routable", run: crc32::gitlab_routable },
-    Check { name: "google-service-account", run: google::service_account },
-    Check { name: "grafana", run: crc32::grafana },
-    Check { name: "jwt", run: jwt::jwt },
-    Check { name: "key-32", run: encoded::key_32 },
-    Check { name: "key-64", run: encoded::key_64 },
-    Check { name: "luhn", run: luhn::luhn },
-    Check { name: "nkey", run: encoded::nkey },
-    Check { name: "npm-crc32", run: crc32::npm },
-    Check { name: "password", run: guess::password },
-    Check { name: "password-strong", run: guess::password_strong },
-    Check { name: "password-value", run: guess::password_value },
-    Check { name: "pem", run: pem::private_key },
-    Check { name: "random", run: guess::random },
-    Check { name: "structure", run: structure::structure },
-    Check { name: "token", run: guess::token },
-    Check { name: "url", run: url::url },
+    other("aws-key-id", aws::key_id),
+    other("azure-cask", azure::cask),
+    checksum("base58check", encoded::base58check),
+    other("basic-auth", basic::basic_auth),
+    checksum("bech32", encoded::bech32),
+    checksum("github-crc32", crc32::github),
+    checksum("gitlab-routable", crc32::gitlab_routable),
+    other("google-service-account", google::service_account),
+    other("grafana", crc32::grafana),
+    other("jwt", jwt::jwt),
+    other("key-32", encoded::key_32),
+    other("key-64", encoded::key_64),
+    other("luhn", luhn::luhn),
+    checksum("nkey", encoded::nkey),
+    checksum("npm-crc32", crc32::npm),
+    other("password", guess::password),
+    other("password-call", guess::password_call),
+    other("password-strong", guess::password_strong),
+    other("password-value", guess::password_value),
+    other("pem", pem::private_key),
+    other("random", guess::random),
+    other("structure", structure::structure),
+    other("token", guess::token),
+    other("url", url::url),
 ];
 
 /// The check of this name, if there is one.
@@ -108,6 +121,12 @@ impl Check {
     /// The name by which rules call it.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Whether it verifies a checksum: when it holds, no word in the value and no lack of randomness makes a
+    /// placeholder of it.
+    pub fn is_checksum(&self) -> bool {
+        self.checksum
     }
 
     /// Looks at one match. `secret` is the rule's secret group, `matched` the whole match that contains it.

@@ -9,17 +9,19 @@
 
 mod expression;
 mod fill;
-mod gate;
+mod guard;
 pub mod known;
 mod position;
 mod prefilter;
 mod raw;
-mod simd;
+pub(crate) mod simd;
+pub mod survey;
 mod verify;
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use shared::finding::Confidence;
 use shared::fingerprint::{Fingerprint, FingerprintKey};
@@ -28,15 +30,16 @@ use shared::known::KnownIndex;
 use zeroize::Zeroizing;
 
 use crate::blob::Content;
+use crate::collect::lock;
 use crate::decode;
 use crate::rules::load::{BEFORE_MAX, MATCH_MAX};
 use crate::rules::{RuleIndex, RuleSet, RulesError};
 
 use fill::{Filled, fill};
-use gate::Gate;
+use guard::{Guard, Program};
 use known::Known;
 use position::Position;
-use prefilter::{Candidate, Found, Prefilter};
+use prefilter::{Candidate, Entry, Found, Prefilter};
 use raw::Raw;
 use verify::{LINE_CONTEXT, Memories, Place, Verifier};
 
@@ -47,6 +50,10 @@ const WINDOW_BYTES: usize = 256 * 1024;
 const BEHIND: usize = BEFORE_MAX + LINE_CONTEXT + 1;
 /// What a match and its lines reach forward, and one byte, for the same reason.
 const AHEAD: usize = MATCH_MAX + LINE_CONTEXT + 1;
+
+/// The most matches of one haystack, about 300 bytes each. A file that was made to match everywhere must not grow
+/// memory; the first ones are kept, and what is known is still looked for.
+const MATCHES_MAX: usize = 50_000;
 
 /// One match that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +89,8 @@ pub struct Searched {
     pub bytes: u64,
     /// By position.
     pub hits: Vec<Hit>,
+    /// There are more matches than are kept, the first ones by position: the rest was searched for known values only.
+    pub is_cut: bool,
 }
 
 /// A haystack that could not be read to its end.
@@ -99,8 +108,10 @@ pub struct Engine {
     rules: RuleSet,
     key: FingerprintKey,
     prefilter: Prefilter,
-    /// Made when the first shared string is met.
-    gate: OnceLock<Gate>,
+    /// By string, each made at its first candidate.
+    guards: Vec<OnceLock<Guard>>,
+    /// By rules: what the guards of their strings are made of.
+    programs: Mutex<HashMap<Vec<u32>, Arc<Option<Program>>>>,
     verifier: Verifier,
     known: Option<Known>,
 }
@@ -109,7 +120,6 @@ pub struct Engine {
 #[derive(Default)]
 pub struct Scratch {
     memories: Memories,
-    gate: Option<gate::Memory>,
     stream: Zeroizing<Vec<u8>>,
     /// One per depth of decoding.
     levels: Vec<Level>,
@@ -151,7 +161,9 @@ impl Engine {
     pub fn new(rules: RuleSet, key: FingerprintKey) -> Result<Self, RulesError> {
         let prefilter = Prefilter::new(&rules);
         let verifier = Verifier::new(&rules);
-        Ok(Self { rules, key, prefilter, gate: OnceLock::new(), verifier, known: None })
+        let guards = prefilter.entries().iter().map(|_| OnceLock::new()).collect();
+        let programs = Mutex::default();
+        Ok(Self { rules, key, prefilter, guards, programs, verifier, known: None })
     }
 
     /// Searches for the values of a known file too.
@@ -190,7 +202,8 @@ impl Engine {
         window_bytes: usize,
     ) -> Result<Searched, ReadError> {
         scratch.memories.trim();
-        let mut run = Run { engine: self, scratch, raws: Vec::new(), position: Position::START };
+        let mut run =
+            Run { engine: self, scratch, raws: Vec::new(), position: Position::START, is_full: false };
         if let Some(level) = run.scratch.levels.first_mut() {
             level.renew();
         }
@@ -211,6 +224,19 @@ impl Engine {
         }
     }
 
+    /// The guard of a string.
+    fn guard(&self, literal: u32, entry: &Entry) -> &Guard {
+        self.guards[literal as usize].get_or_init(|| {
+            let tail = |index: &u32| {
+                let tail = self.rules.rule(RuleIndex(*index)).anchors.tail.as_deref()?;
+                crate::rules::load::parse(tail).ok()
+            };
+            let program = || Arc::new(Program::new(&entry.rules.iter().map(tail).collect::<Vec<_>>()));
+            let program = Arc::clone(lock(&self.programs).entry(entry.rules.clone()).or_insert_with(program));
+            Guard::new(program.as_ref().as_ref(), &entry.bytes, entry.folded)
+        })
+    }
+
     /// The rules.
     pub fn rules(&self) -> &RuleSet {
         &self.rules
@@ -224,7 +250,7 @@ impl Engine {
 
 /// Whether a rule's expressions are small enough to run.
 pub fn runs(rule: &crate::rules::Rule) -> bool {
-    expression::Expression::new(rule).is_some()
+    expression::Expression::new(rule).is_some_and(|expression| expression.runs())
 }
 
 /// The search of one haystack.
@@ -234,11 +260,13 @@ struct Run<'e, 's> {
     raws: Vec<Raw>,
     /// How far lines are counted.
     position: Position,
+    /// There are as many matches as are kept.
+    is_full: bool,
 }
 
 impl Run<'_, '_> {
     fn finish(self, bytes: u64) -> Searched {
-        Searched { bytes, hits: raw::settle(&self.engine.rules, self.raws) }
+        Searched { bytes, hits: raw::settle(&self.engine.rules, self.raws), is_cut: self.is_full }
     }
 
     fn slice(&mut self, bytes: &[u8], window_bytes: usize) {
@@ -303,6 +331,20 @@ impl Run<'_, '_> {
                 raw.column_utf16 = raw.column;
             }
         }
+        self.limit(window);
+    }
+
+    /// Keeps the first matches only, once there are too many and no later window can have an earlier one.
+    fn limit(&mut self, window: &Window<'_>) {
+        if self.raws.len() <= MATCHES_MAX || self.is_full {
+            return;
+        }
+        self.raws.sort_by_key(|raw| (raw.span.start, raw.span.end, raw.rule, raw.decoded.len()));
+        let reach = (window.base + window.owned.end as u64).saturating_sub(BEHIND as u64);
+        if self.raws[MATCHES_MAX].span.start < reach || window.owned.end == window.bytes.len() {
+            self.raws.truncate(MATCHES_MAX);
+            self.is_full = true;
+        }
     }
 
     /// Searches a window of a haystack at one depth of decoding.
@@ -311,11 +353,13 @@ impl Run<'_, '_> {
             self.scratch.levels.resize_with(depth + 1, Level::default);
         }
         let mut level = std::mem::take(&mut self.scratch.levels[depth]);
-        self.engine.prefilter.find(window.bytes, window.owned.clone(), &mut level.found);
-        for candidate in &level.found.candidates {
-            self.candidate(window, candidate, &mut level.done, found);
+        if !self.is_full {
+            self.engine.prefilter.find(window.bytes, window.owned.clone(), &mut level.found);
+            for candidate in &level.found.candidates {
+                self.candidate(window, candidate, &mut level.done, found);
+            }
         }
-        if let Some(known) = &self.engine.known {
+        if let Some(known) = self.engine.known.as_ref().filter(|_| found.len() < 2 * MATCHES_MAX) {
             known.search(window, &self.engine.key, found);
         }
         if depth < decode::DEPTH_MAX {
@@ -335,16 +379,15 @@ impl Run<'_, '_> {
         found: &mut Vec<Raw>,
     ) {
         let engine = self.engine;
-        let Scratch { memories, gate: memory, .. } = &mut *self.scratch;
         let entry = engine.prefilter.entry(candidate.literal);
-        let gate = entry.shared.then(|| {
-            let gate = engine.gate.get_or_init(|| Gate::new(&engine.rules, engine.prefilter.entries()));
-            let memory = memory.get_or_insert_with(|| gate.memory());
-            gate.ask(window.bytes, candidate.at, memory);
-            (gate, &*memory)
-        });
-        for &index in &entry.rules {
-            if gate.is_some_and(|(gate, memory)| !gate.is_open(index, memory)) {
+        let behind = window.bytes.get(candidate.at + entry.bytes.len()..).unwrap_or_default();
+        let open = engine.guard(candidate.literal, entry).ask(behind);
+        if open == 0 && entry.rules.len() <= guard::RULES_MAX {
+            return;
+        }
+        let memories = &mut self.scratch.memories;
+        for (place, index) in entry.rules.iter().map(|index| RuleIndex(*index)).enumerate() {
+            if place < guard::RULES_MAX && open >> place & 1 == 0 {
                 continue;
             }
             let anchor = window.base + candidate.at as u64;
@@ -352,8 +395,7 @@ impl Run<'_, '_> {
             if before.as_ref().is_some_and(|(_, until)| anchor < *until) {
                 continue;
             }
-            let asked = gate.is_some_and(|(gate, _)| gate.knows(index));
-            let place = Place { bytes: window.bytes, base: window.base, anchor: candidate.at, asked };
+            let place = Place { bytes: window.bytes, base: window.base, anchor: candidate.at };
             let rule = (index, engine.rules.rule(index));
             let Some((matched, raw)) = engine.verifier.verify(rule, &engine.key, &place, memories) else {
                 continue;

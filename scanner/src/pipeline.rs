@@ -1,8 +1,8 @@
 //! The joint: sources → engine → collector → policy → verdict → report.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use shared::finding::{Action, Finding, Report, RuleId, ScannedImage, Tool, Verdi
 use shared::fingerprint::KeyOrigin;
 use shared::verdict::Verdict;
 
-use crate::blob::{Blob, Flow, Sink, Source};
+use crate::blob::{Blob, Flow, Provenance, Sink, Source};
 use crate::collect::{Collected, Collector};
 use crate::interrupt::Interrupt;
 use crate::known::{Life, Told};
@@ -92,6 +92,7 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
         collector: Collector::default(),
         scratches: Mutex::new(Vec::new()),
         bytes_decoded: AtomicU64::new(0),
+        cut: Mutex::default(),
     };
     let mut coverage = Coverage::default();
     for (name, source) in &targets {
@@ -108,6 +109,7 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
         coverage.absorb(seen);
     }
     coverage.bytes_decoded = search.bytes_decoded.load(Ordering::Relaxed);
+    coverage.skipped.absorb(search.cut.into_inner().unwrap_or_else(PoisonError::into_inner));
     let collector = search.collector;
     coverage.absorb(pool.install(|| collector.resolve(&targets)));
     if collector.dropped() > 0 {
@@ -148,6 +150,8 @@ struct Search<'a> {
     /// Idle buffers. A thread takes one for the length of a blob, so that a blob inside a blob gets its own.
     scratches: Mutex<Vec<Scratch>>,
     bytes_decoded: AtomicU64,
+    /// Blobs with more matches than are kept.
+    cut: Mutex<Ledger<Skipped>>,
 }
 
 impl Search<'_> {
@@ -164,6 +168,12 @@ impl Search<'_> {
         };
         collect::lock(&self.scratches).push(scratch);
         self.bytes_decoded.fetch_add(searched.bytes, Ordering::Relaxed);
+        if searched.is_cut {
+            let Provenance { path, entries, .. } = &blob.provenance;
+            let at: Vec<&str> = std::iter::once(path).chain(entries).map(AsRef::as_ref).collect();
+            let detail = "too many matches in one file: only the first were kept".to_owned();
+            collect::lock(&self.cut).push(at.join(" > "), Skipped::Limit, Some(detail));
+        }
         self.collector.add(&blob.provenance, searched.hits);
         Flow::Continue
     }

@@ -11,6 +11,8 @@ pub mod gitleaks;
 pub mod literals;
 pub mod load;
 pub mod proof;
+pub mod strings;
+pub mod tail;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -113,6 +115,8 @@ impl Rule {
 #[derive(Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Rule>,
+    /// As the build script dealt the strings, as long as the rules are the carried ones.
+    deal: Option<strings::Deal>,
     /// What a user should know of the rules that were loaded.
     pub warnings: Vec<Problem>,
 }
@@ -128,9 +132,10 @@ impl RuleSet {
     /// # Errors
     /// When the table cannot be read, which the tests exclude.
     pub fn embedded() -> Result<Self, RulesError> {
-        let loaded: Vec<Loaded> = serde_json::from_slice(TABLE)
+        let (loaded, deal): (Vec<Loaded>, strings::Deal) = serde_json::from_slice(TABLE)
             .map_err(|error| RulesError(vec![general("embedded rules", error.to_string())]))?;
-        Ok(Self { rules: loaded.into_iter().map(Rule::new).collect(), warnings: Vec::new() })
+        let rules = loaded.into_iter().map(Rule::new).collect();
+        Ok(Self { rules, deal: Some(deal), warnings: Vec::new() })
     }
 
     /// The user's rule files, or all `.toml` files of a folder, after the carried rules if `default` is set. A
@@ -163,6 +168,7 @@ impl RuleSet {
                 if imported.use_default && set.is_empty() {
                     set = Self::embedded()?;
                 }
+                set.deal = None;
                 set.rules.retain(|rule| !imported.disabled.contains(&rule.id.0));
                 // Beside the file that names it, should it not be absolute.
                 let beside =
@@ -186,7 +192,7 @@ impl RuleSet {
                 set.add(Rule::new(rule));
             }
         }
-        problems.extend(set.dangling());
+        problems.extend(set.dangling(|rule| !seen.contains_key(&rule.id.0)));
         if problems.iter().any(|problem| problem.fatal) {
             return Err(RulesError(problems));
         }
@@ -200,8 +206,9 @@ impl RuleSet {
     /// Every problem of the text.
     pub fn from_text(name: &str, text: &str) -> Result<Self, RulesError> {
         let (loaded, mut problems) = load::read(name, text);
-        let mut set = Self { rules: loaded.into_iter().map(Rule::new).collect(), warnings: Vec::new() };
-        problems.extend(set.dangling());
+        let rules = loaded.into_iter().map(Rule::new).collect();
+        let mut set = Self { rules, deal: None, warnings: Vec::new() };
+        problems.extend(set.dangling(|_| false));
         if problems.iter().any(|problem| problem.fatal) {
             return Err(RulesError(problems));
         }
@@ -212,6 +219,11 @@ impl RuleSet {
     /// All rules, by index.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (RuleIndex, &Rule)> {
         self.rules.iter().enumerate().map(|(index, rule)| (RuleIndex(index as u32), rule))
+    }
+
+    /// The windows of the rules' strings, if the rules are the carried ones.
+    pub fn deal(&self) -> Option<strings::Deal> {
+        self.deal.clone()
     }
 
     /// The number of rules.
@@ -273,21 +285,31 @@ impl RuleSet {
             example: Vec::new(),
             negative: Vec::new(),
         };
-        let anchors = Anchors { literals: Vec::new(), before_min: 0, before_max: 0, after: 0 };
+        let anchors = Anchors {
+            literals: Vec::new(),
+            before_min: 0,
+            before_max: 0,
+            after: 0,
+            tail: None,
+            shape: Vec::new(),
+            word: false,
+        };
         let rule = Rule { confidence: Confidence::Known, ..Rule::new(Loaded { definition, anchors }) };
         self.rules.push(rule);
         RuleIndex(self.rules.len() as u32 - 1)
     }
 
     fn add(&mut self, rule: Rule) {
+        self.deal = None;
         match self.rules.iter_mut().find(|known| known.id == rule.id) {
             Some(known) => *known = rule,
             None => self.rules.push(rule),
         }
     }
 
-    /// Names that name nothing, and expressions that are too large to run.
-    fn dangling(&self) -> Vec<Problem> {
+    /// Names that name nothing, and expressions that are too large to run. Those for which `is_carried` holds were
+    /// tried when the program was tested; compiling them all would be most of its start.
+    fn dangling(&self, is_carried: impl Fn(&Rule) -> bool) -> Vec<Problem> {
         let mut problems = Vec::new();
         for rule in &self.rules {
             let mut tell =
@@ -301,7 +323,7 @@ impl RuleSet {
                 let names: Vec<&str> = crate::check::names().collect();
                 tell(format!("there is no check `{}`; there are {}", check.name, names.join(", ")));
             }
-            if !crate::matcher::runs(rule) {
+            if !is_carried(rule) && !crate::matcher::runs(rule) {
                 tell("an expression is too large to run; make its repeats smaller".to_owned());
             }
         }

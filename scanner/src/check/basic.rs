@@ -19,6 +19,12 @@ pub(super) fn basic_auth(secret: &[u8], _matched: &[u8]) -> Outcome {
     let stand_in = |value: &[u8]| {
         matches!(value, b"user" | b"username" | b"password" | b"pass" | b"passwd" | b"foo" | b"bar" | b"test")
     };
+    // The example of RFC 7617.
+    let of_the_standard = user.eq_ignore_ascii_case(b"aladdin")
+        && password.iter().filter(|byte| **byte != b' ').map(u8::to_ascii_lowercase).eq(*b"opensesame");
+    if of_the_standard {
+        return Outcome::Fails("the example of the standard");
+    }
     if (stand_in(user) && stand_in(password)) || placeholder::has_stand_in(password) {
         return Outcome::Weak("a stand-in for user and password");
     }

@@ -82,6 +82,19 @@ pub(super) fn password_strong(secret: &[u8], matched: &[u8]) -> Outcome {
     }
 }
 
+/// The same for an argument of a function whose name is about a secret: what a function of tokens gets is mostly a
+/// part of a language.
+pub(super) fn password_call(secret: &[u8], matched: &[u8]) -> Outcome {
+    let open = memchr::memchr(b'(', matched).unwrap_or(0);
+    match name::kind_of(&matched[..open]) {
+        name::Kind::None => Outcome::Fails("the name says that something else stands here"),
+        name::Kind::Token if !(shape::is_random(secret) || secret.len() >= 12 && shape::is_mixed(secret)) => {
+            Outcome::Fails("a word of a language")
+        }
+        name::Kind::Token | name::Kind::Password | name::Kind::Secret => password_strong(secret, matched),
+    }
+}
+
 /// Whether a quoted value is one.
 fn quoted(site: name::Site, secret: &[u8]) -> bool {
     use name::{Kind, Operator};
@@ -110,6 +123,9 @@ fn common_faults(secret: &[u8], matched: &[u8]) -> Option<&'static str> {
         return Some("a placeholder");
     }
     let before = &matched[..memchr::memmem::rfind(matched, secret).unwrap_or(0)];
+    if before.ends_with(b"::") {
+        return Some("a part of a symbol");
+    }
     let hash = [&b"sha256"[..], b"sha512", b"sha384", b"sha1", b"md5", b"integrity", b"checksum", b"h1:"];
     if hash.iter().any(|word| memchr::memmem::find(before, word).is_some()) {
         return Some("a hash of public content");

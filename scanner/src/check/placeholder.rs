@@ -1,5 +1,9 @@
 //! Values that stand where a secret would: empty, starred out, `your-token-here`, `${VARIABLE}`.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use super::alphabet;
 
 /// Words that people write into examples and tests. Compared without case, anywhere in the value.
@@ -66,10 +70,13 @@ const STAND_INS: &[&str] = &[
     "****",
 ];
 
+/// [`STAND_INS`], looked for together. They are few and fixed, so that building cannot fail.
+static STAND_IN: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(STAND_INS).ok());
+
 /// Whether the value holds a word that marks it as a stand-in.
 pub(crate) fn has_stand_in(value: &[u8]) -> bool {
-    let lower = value.to_ascii_lowercase();
-    STAND_INS.iter().any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
+    STAND_IN.as_ref().is_some_and(|words| words.is_match(value))
 }
 
 /// Whether the value repeats so much that nobody drew it at random: one letter, `abcabcabc`, mostly one character.

@@ -73,15 +73,7 @@ fn is_local(host: &[u8]) -> bool {
     let end = host.iter().position(|byte| b"/:?,\"' ".contains(byte)).unwrap_or(host.len());
     let host = host[..end].to_ascii_lowercase();
     [&b"localhost"[..], b"127.0.0.1", b"0.0.0.0", b"[", b"host", b"hostname"].contains(&host.as_slice())
-        || [
-            &b"example.com"[..],
-            b"example.org",
-            b"example.net",
-            b"test.com",
-            b".example",
-            b".test",
-            b".invalid",
-        ]
-        .iter()
-        .any(|end| host.ends_with(end))
+        || [&b"example.com"[..], b"example.org", b"example.net", b".example", b".test", b".invalid"]
+            .iter()
+            .any(|end| host.ends_with(end))
 }

@@ -1,12 +1,15 @@
 //! Base64 (RFC 4648, both alphabets, padded or not, wrapped or not) and hexadecimal.
 
+use std::sync::LazyLock;
+
 use super::gzip::Inflating;
 use super::run::{Progress, Stretch, Taken};
 use super::{Map, Part, Piece, is_text};
+use crate::matcher::simd::{self, Set};
 
-/// The shortest run worth a look: 16 bytes of text without padding, as short as a known value and shorter than any
-/// token with a fixed part.
-const RUN_MIN: usize = 22;
+/// The letters of both alphabets. The shortest run of them worth a look ([`simd::RUN`]) is 16 bytes of text without
+/// padding, as short as a known value and shorter than any token with a fixed part.
+static LETTERS: LazyLock<Set> = LazyLock::new(|| Set::new(|byte| VALUES[usize::from(byte)] != NONE));
 /// What is decoded to see whether the rest is text: noise passes with a chance below one in ten thousand.
 const TASTE: usize = 16;
 /// Lines shorter than this are no wrapped base64.
@@ -114,22 +117,9 @@ fn end_of_run(part: &Part<'_>, from: usize, limit: usize) -> usize {
     from + rest.iter().position(|byte| VALUES[usize::from(*byte)] == NONE).unwrap_or(rest.len())
 }
 
-/// The start of the first run in a range, probing only every so many bytes.
+/// The start of the first run in a range.
 fn first_run(bytes: &[u8], from: usize, to: usize) -> Option<usize> {
-    let inside = |at: usize| VALUES[usize::from(bytes[at])] != NONE;
-    // No run starts before `floor`.
-    let mut floor = from;
-    loop {
-        let probe = floor + RUN_MIN - 1;
-        if floor >= to || probe >= bytes.len() {
-            return None;
-        }
-        // The last byte outside the class in the stretch in which a whole run would have to lie.
-        match (floor..=probe).rev().find(|&at| !inside(at)) {
-            None => return Some(floor),
-            Some(outside) => floor = outside + 1,
-        }
-    }
+    simd::first_run(&LETTERS, bytes, from, to)
 }
 
 fn take(part: &Part<'_>, stretch: Stretch, buffer: &mut Vec<u8>, found: &mut dyn FnMut(&Piece<'_>)) -> Taken {

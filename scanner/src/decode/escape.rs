@@ -5,6 +5,7 @@
 
 use super::run::{Progress, Stretch, Taken};
 use super::{Map, Part, Piece};
+use crate::matcher::simd;
 
 /// How far before its first escape a text is decoded.
 const BEFORE: usize = 1024;
@@ -25,9 +26,14 @@ pub fn decode(
 
 /// The first escape of a printable letter.
 fn first_escape(bytes: &[u8], from: usize, to: usize) -> Option<usize> {
-    memchr::memchr2_iter(b'%', b'\\', &bytes[from..to])
-        .map(|at| from + at)
-        .find(|&at| escape(&bytes[at..]).is_some_and(|(letter, _)| letter.is_ascii_graphic()))
+    let mut from = from;
+    while let Some(at) = simd::first_pair(bytes, from, to) {
+        if escape(&bytes[at..]).is_some_and(|(letter, _)| letter.is_ascii_graphic()) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+    None
 }
 
 /// The byte that an escape at the start stands for, and the escape's length.

@@ -170,6 +170,35 @@ fn hostile_haystacks_end_soon() {
     assert!(begun.elapsed().as_secs() < 600, "{:?}", begun.elapsed());
 }
 
+#[test]
+fn a_file_of_matches_keeps_the_first_and_says_so() {
+    let text = "acme_0123456789abcdef\n".repeat(60_000);
+    let engine = engine();
+    let mut scratch = engine.scratch();
+    let mut search =
+        |window| engine.search_in_windows(Content::Slice(text.as_bytes()), &mut scratch, window).unwrap();
+    let whole = search(usize::MAX);
+    assert!(whole.is_cut);
+    assert_eq!((whole.hits.len(), whole.bytes), (super::MATCHES_MAX, text.len() as u64));
+    assert_eq!(search(100_000).hits, whole.hits);
+    let few = engine.search(Content::Slice(&text.as_bytes()[..22_000]), &mut scratch).unwrap();
+    assert!(!few.is_cut);
+}
+
+#[test]
+fn a_checksum_that_holds_outranks_what_a_value_looks_like() {
+    let rules = RuleSet::embedded().unwrap();
+    let engine = Engine::new(rules, FingerprintKey::from_bytes([7; 32])).unwrap();
+    let mut random = crate::rules::example::seeded(5);
+    let body = crate::rules::example::make("{base62:12}xxxxXXXX{base62:10}", &mut random).unwrap();
+    let sum =
+        crate::check::alphabet::to_base(crc32fast::hash(body.as_bytes()), crate::check::alphabet::BASE62, 6);
+    let text = format!("token: ghp_{body}{}\n", String::from_utf8(sum).unwrap());
+    let hits = engine.search(Content::Slice(text.as_bytes()), &mut engine.scratch()).unwrap().hits;
+    assert_eq!(hits.len(), 1);
+    assert_eq!(hits[0].confidence, Confidence::Checked);
+}
+
 /// A reader that gives a few bytes at a time and may fail at the end.
 struct Drip<'a> {
     bytes: &'a [u8],

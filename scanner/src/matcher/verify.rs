@@ -53,8 +53,6 @@ pub struct Place<'h> {
     pub base: u64,
     /// The anchor, in `bytes`.
     pub anchor: usize,
-    /// The gate let the rule pass.
-    pub asked: bool,
 }
 
 impl Verifier {
@@ -89,20 +87,23 @@ impl Verifier {
         if memories.by_rule.len() <= slot {
             memories.by_rule.resize_with(self.expressions.len(), || None);
         }
-        let memory = memories.by_rule[slot].get_or_insert_with(|| Box::new(expression.memory()));
-        let found = expression.find(place.bytes, place.anchor, place.asked, memory)?;
+        let memory = memories.by_rule[slot].get_or_insert_default();
+        let found = expression.find(place.bytes, place.anchor, memory)?;
         let secret = &place.bytes[found.secret_start..found.secret_end];
         let matched = &place.bytes[found.start..found.end];
-        if rule.definition.entropy.is_some_and(|least| entropy(secret) <= least)
-            || self.has_stopword(slot, secret, &mut memories.lower)
-            || allowed(expression, place.bytes, &found)
-        {
+        // A checksum that holds is no accident, and outranks what the value looks like.
+        let proof = self.checks[slot].filter(Check::is_checksum).map(|check| check.run(secret, matched));
+        let proven = matches!(proof, Some(Outcome::Holds(_)));
+        let looks_wrong = !proven
+            && (rule.definition.entropy.is_some_and(|least| entropy(secret) <= least)
+                || self.has_stopword(slot, secret, &mut memories.lower));
+        if looks_wrong || allowed(expression, place.bytes, &found) {
             return Some((found, None));
         }
         let mut confidence = rule.confidence;
         let mut note = None;
-        if let Some(check) = &self.checks[slot] {
-            match check.run(secret, matched) {
+        if let Some(outcome) = proof.or_else(|| Some(self.checks[slot]?.run(secret, matched))) {
+            match outcome {
                 Outcome::Holds(said) => {
                     confidence = Confidence::Checked;
                     note = said;
@@ -166,7 +167,7 @@ fn one_down(confidence: Confidence) -> Confidence {
 }
 
 fn allowed(expression: &Expression, bytes: &[u8], found: &Match) -> bool {
-    expression.allow.iter().any(|(on, regexes)| {
+    expression.allow().any(|(on, regexes)| {
         let text = match on {
             AllowOn::Secret => &bytes[found.secret_start..found.secret_end],
             AllowOn::Match => &bytes[found.start..found.end],
@@ -178,7 +179,7 @@ fn allowed(expression: &Expression, bytes: &[u8], found: &Match) -> bool {
 }
 
 fn in_context(expression: &Expression, rule: &Rule, bytes: &[u8], found: &Match) -> bool {
-    let (Some(regex), Some(context)) = (&expression.context, &rule.definition.context) else { return false };
+    let (Some(regex), Some(context)) = (expression.context(), &rule.definition.context) else { return false };
     regex.is_match(&bytes[lines(bytes, found, context.lines)])
 }
 

@@ -8,11 +8,15 @@
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// The most strings in one set: more would say little about a match and cost much to look for.
-const STRINGS_MAX: usize = 96;
+const STRINGS_MAX: usize = 256;
 /// The longest string: a prefilter looks at a few bytes of it anyway.
 const STRING_BYTES_MAX: usize = 64;
 /// The most bytes that a class may hold and still be spelled out.
 const CLASS_BYTES_MAX: usize = 8;
+/// The most rounds of a repetition without a fixed number of them that are spelled out: `--?`, `-{1,2}`.
+const ROUNDS_MAX: u32 = 2;
+/// What it costs to look for a string that never comes, in the chance of one that does.
+const STRING_COST: f64 = 1e-6;
 
 /// One string that a match may have to contain.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +67,7 @@ pub fn best(parts: &[Part]) -> Option<&Part> {
 pub fn commonness(part: &Part) -> f64 {
     // A string at a fixed distance from the start costs one attempt; another one costs its tail and its head.
     let anchored = if part.before_max == Some(part.before_min) { 1.0 } else { 8.0 };
-    part.literals.iter().map(|literal| (-bits(literal)).exp2()).sum::<f64>() * anchored
+    part.literals.iter().map(|literal| (-bits(literal)).exp2() + STRING_COST).sum::<f64>() * anchored
 }
 
 fn bits(literal: &Literal) -> f64 {
@@ -116,7 +120,7 @@ struct Way {
 fn collect(hir: &Hir, way: &Way, found: &mut Vec<Part>) {
     let tail = || way.rest.as_ref().map(|rest| Hir::concat(vec![hir.clone(), rest.clone()]));
     if let Some(literals) = spell(hir) {
-        push(literals, way.before, tail(), way.head.clone(), found);
+        push(literals, way.before, tail, || way.head.clone(), found);
         return;
     }
     match hir.kind() {
@@ -124,7 +128,7 @@ fn collect(hir: &Hir, way: &Way, found: &mut Vec<Part>) {
         // Too long to be spelled out: its beginning is as rare as it gets.
         HirKind::Literal(literal) => {
             let bytes = literal.0[..literal.0.len().min(STRING_BYTES_MAX)].to_vec();
-            push(vec![Literal { bytes, folded: false }], way.before, tail(), way.head.clone(), found);
+            push(vec![Literal { bytes, folded: false }], way.before, tail, || way.head.clone(), found);
         }
         HirKind::Capture(capture) => collect(&capture.sub, way, found),
         HirKind::Repetition(repetition) => {
@@ -148,15 +152,14 @@ fn collect_concat(children: &[Hir], way: &Way, found: &mut Vec<Part>) {
         Some(Hir::concat([head.clone()].into_iter().chain(children[..index].iter().cloned()).collect()))
     };
     let mut at = way.before;
-    let mut index = 0;
-    while index < children.len() {
-        // The longest run of children that can be spelled out together.
+    for (index, child) in children.iter().enumerate() {
+        // The longest run of children from here on that can be spelled out together. A run that begins later may
+        // have fewer strings, and is tried as well.
         let mut run: Option<Vec<Literal>> = None;
-        let mut end = index;
-        while end < children.len() {
-            let next = match spell(&children[end]) {
+        for child in &children[index..] {
+            let next = match spell(child) {
                 Some(next) => next,
-                None if is_look(&children[end]) => vec![Literal { bytes: Vec::new(), folded: false }],
+                None if is_look(child) => vec![Literal { bytes: Vec::new(), folded: false }],
                 None => break,
             };
             let joined = match &run {
@@ -167,18 +170,14 @@ fn collect_concat(children: &[Hir], way: &Way, found: &mut Vec<Part>) {
                 Some(joined) => run = Some(joined),
                 None => break,
             }
-            end += 1;
         }
-        if let Some(literals) = run {
-            push(literals, at, rest_from(index), head_to(index), found);
-        } else {
-            end = index + 1;
-            collect(&children[index], &Way { before: at, head: head_to(index), rest: rest_from(end) }, found);
+        match run {
+            Some(literals) => push(literals, at, || rest_from(index), || head_to(index), found),
+            None => {
+                collect(child, &Way { before: at, head: head_to(index), rest: rest_from(index + 1) }, found);
+            }
         }
-        for child in &children[index..end] {
-            at = at.then(Bounds::of(child));
-        }
-        index = end;
+        at = at.then(Bounds::of(child));
     }
 }
 
@@ -210,15 +209,15 @@ fn collect_alternation(branches: &[Hir], way: &Way, found: &mut Vec<Part>) {
         let tail = way.rest.as_ref().zip(tails);
         let tail = tail.map(|(rest, tails)| Hir::concat(vec![Hir::alternation(tails), rest.clone()]));
         let head = way.head.clone().filter(|_| at_start);
-        push(literals, way.before.then(Bounds { min, max }), tail, head, found);
+        push(literals, way.before.then(Bounds { min, max }), || tail, || head, found);
     }
 }
 
 fn push(
     mut literals: Vec<Literal>,
     before: Bounds,
-    tail: Option<Hir>,
-    head: Option<Hir>,
+    tail: impl FnOnce() -> Option<Hir>,
+    head: impl FnOnce() -> Option<Hir>,
     found: &mut Vec<Part>,
 ) {
     literals.sort();
@@ -231,6 +230,7 @@ fn push(
         })
     });
     if literals.iter().all(|literal| !literal.bytes.is_empty()) {
+        let (tail, head) = (tail(), head());
         found.push(Part { literals, before_min: before.min, before_max: before.max, tail, head });
     }
 }
@@ -255,6 +255,18 @@ fn spell(hir: &Hir) -> Option<Vec<Literal>> {
                 all = join(&all, &once)?;
             }
             Some(all)
+        }
+        HirKind::Repetition(repetition) if repetition.max.is_some_and(|max| max <= ROUNDS_MAX) => {
+            let once = spell(&repetition.sub)?;
+            let mut rounds = vec![Literal { bytes: Vec::new(), folded: false }];
+            let mut all = if repetition.min == 0 { rounds.clone() } else { Vec::new() };
+            for round in 1..=repetition.max? {
+                rounds = join(&rounds, &once)?;
+                if round >= repetition.min {
+                    all.extend(rounds.iter().cloned());
+                }
+            }
+            (all.len() <= STRINGS_MAX).then_some(all)
         }
         HirKind::Concat(children) => {
             let mut all = vec![Literal { bytes: Vec::new(), folded: false }];

@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::definition::{Definition, Group, VERSION};
 use super::literals::{self, Literal};
+use super::tail;
 
 /// The most bytes before the anchor that belong to a match.
 pub const BEFORE_MAX: usize = 4 * 1024;
@@ -16,6 +17,11 @@ pub const MATCH_DEFAULT: usize = 4 * 1024;
 pub const MATCH_MAX: usize = 64 * 1024;
 /// A weaker string stands in ordinary text so often that the expression would run all the time.
 const COMMONNESS_MAX: f64 = 40.0;
+
+/// Rounds of a class that a guard counts: a format's letters are its mark.
+const ROUNDS_OF_FORMATS: u32 = 16;
+/// The same behind a name.
+const ROUNDS_OF_NAMES: u32 = 3;
 
 /// Something wrong, or doubtful, in a rule file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,12 @@ pub struct Anchors {
     pub before_max: usize,
     /// The most bytes from the string's first on.
     pub after: usize,
+    /// What must stand from the string on, relaxed, where the expression can be cut there.
+    pub tail: Option<String>,
+    /// The bytes at the string's first places and behind it, as ranges, as far as they are bounded.
+    pub shape: Vec<Vec<(u8, u8)>>,
+    /// No letter, digit or underscore stands before the string, which is the match's beginning.
+    pub word: bool,
 }
 
 /// A rule that was read, with what was derived from it.
@@ -248,12 +260,33 @@ pub fn check(definition: &Definition, problems: &mut Vec<FieldProblem>) -> Optio
         tell("regex", false, "its fixed text is so common that the rule slows every search".to_owned());
     }
     let longest = hir.properties().maximum_len().unwrap_or(usize::MAX);
+    let near = best.before_max.is_some_and(|max| max - best.before_min <= 3);
+    let counted = if near { ROUNDS_OF_FORMATS } else { ROUNDS_OF_NAMES };
     Some(Anchors {
         literals: best.literals.iter().map(spelled).collect(),
         before_min: best.before_min.min(BEFORE_MAX),
         before_max: best.before_max.unwrap_or(BEFORE_MAX).min(BEFORE_MAX),
         after: longest.saturating_sub(best.before_min).min(max_match),
+        tail: best.tail.as_ref().map(|tail| tail::relaxed(tail, counted).to_string()),
+        shape: best.tail.as_ref().map(tail::shape).unwrap_or_default(),
+        word: best.before_max == Some(0) && starts_word(&hir),
     })
+}
+
+/// Whether the expression begins where a word does: with `\b`.
+fn starts_word(hir: &Hir) -> bool {
+    use regex_syntax::hir::{HirKind, Look};
+    match hir.kind() {
+        HirKind::Look(Look::WordAscii) => true,
+        HirKind::Capture(capture) => starts_word(&capture.sub),
+        HirKind::Concat(children) => children.first().is_some_and(starts_word),
+        HirKind::Alternation(branches) => branches.iter().all(starts_word),
+        HirKind::Empty
+        | HirKind::Look(_)
+        | HirKind::Literal(_)
+        | HirKind::Class(_)
+        | HirKind::Repetition(_) => false,
+    }
 }
 
 fn spelled(literal: &Literal) -> (String, bool) {

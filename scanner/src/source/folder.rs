@@ -74,6 +74,12 @@ impl Root {
     }
 }
 
+/// Opens a file of an open folder. One name without a link leads nowhere else, and costs less than a path.
+fn open_in(folder: &OwnedFd, name: &OsStr) -> rustix::io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    rustix::fs::openat(folder, name, flags, Mode::empty()).map(File::from)
+}
+
 /// A tree of files.
 pub(super) struct FolderSource {
     target: String,
@@ -123,11 +129,11 @@ impl<'scope> Tour<'scope> {
     ) -> Result<(), Over> {
         let opened = self.source.root.open_folder(path).and_then(|folder| {
             let made_up = self.is_made_up(&folder)?;
-            Ok((made_up, Dir::new(folder)?))
+            Ok((made_up, Dir::read_from(&folder)?, Arc::new(folder)))
         });
-        let entries = match opened {
-            Ok((false, entries)) => entries,
-            Ok((true, _)) => {
+        let (entries, opened) = match opened {
+            Ok((false, entries, folder)) => (entries, folder),
+            Ok((true, ..)) => {
                 self.walk.exclude(&Place::Path(&label_of(path)), Excluded::KernelFilesystem);
                 return Ok(());
             }
@@ -163,10 +169,11 @@ impl<'scope> Tour<'scope> {
             }
             if batch.len() >= BATCH_FILES {
                 let full = std::mem::take(&mut batch);
-                self.tasks.run(scope, move |_| self.files(&full));
+                let folder = Arc::clone(&opened);
+                self.tasks.run(scope, move |_| self.files(&folder, &full));
             }
         }
-        self.files(&batch);
+        self.files(&opened, &batch);
         self.walk.check_stopped()
     }
 
@@ -188,19 +195,19 @@ impl<'scope> Tour<'scope> {
         Ok(MADE_UP.contains(&kind))
     }
 
-    fn files(&self, paths: &[PathBuf]) {
+    fn files(&self, folder: &OwnedFd, paths: &[PathBuf]) {
         let mut buffer = Vec::new();
         for path in paths {
             // Over is remembered by the walk: the next check meets it.
-            if self.file(path, &mut buffer).is_err() {
+            if self.file(folder, path, &mut buffer).is_err() {
                 return;
             }
         }
     }
 
-    fn file(&self, path: &Path, buffer: &mut Vec<u8>) -> Result<(), Over> {
+    fn file(&self, folder: &OwnedFd, path: &Path, buffer: &mut Vec<u8>) -> Result<(), Over> {
         let label: Arc<str> = label_of(path).into();
-        match self.open_and_search(path, &label, buffer) {
+        match self.open_and_search(folder, path, &label, buffer) {
             Ok(result) => result,
             Err(error) => {
                 self.unreadable(&label, error);
@@ -212,11 +219,12 @@ impl<'scope> Tour<'scope> {
     /// The outer error is the system's.
     fn open_and_search(
         &self,
+        folder: &OwnedFd,
         path: &Path,
         label: &Arc<str>,
         buffer: &mut Vec<u8>,
     ) -> io::Result<Result<(), Over>> {
-        let mut file = self.source.root.open_file(path)?;
+        let mut file = open_in(folder, path.file_name().unwrap_or_default())?;
         let meta = file.metadata()?;
         if !meta.is_file() {
             // It was one when the folder was listed.
@@ -234,14 +242,12 @@ impl<'scope> Tour<'scope> {
         };
         self.walk.count_stored(meta.len());
         if meta.len() <= READ_BYTES_MAX {
-            buffer.clear();
-            // One byte more than there should be tells that it grew.
-            (&mut file).take(READ_BYTES_MAX + 1).read_to_end(buffer)?;
-            if buffer.len() as u64 == meta.len() {
-                return Ok(unpack::slice(self.walk, at, buffer, Nesting::TARGET.inner()));
+            let there = read_whole(&mut file, meta.len() as usize, buffer)?;
+            if there.len() as u64 == meta.len() {
+                return Ok(unpack::slice(self.walk, at, there, Nesting::TARGET.inner()));
             }
             self.walk.skip(&Place::Path(label), Skipped::ChangedWhileRead, None);
-            let result = unpack::slice(self.walk, at.clone(), buffer, Nesting::TARGET.inner());
+            let result = unpack::slice(self.walk, at.clone(), there, Nesting::TARGET.inner());
             return Ok(result.and_then(|()| self.stream(at, file)));
         }
         match Mapped::new(file) {
@@ -289,6 +295,34 @@ impl<'scope> Tour<'scope> {
     fn unreadable(&self, label: &str, error: io::Error) {
         self.walk.skip(&Place::Path(label), Skipped::Unreadable, error.kind().to_string());
     }
+}
+
+/// Reads a file of so many bytes; one that did not change takes one call to the system. Of one that grew, at most one
+/// byte more than [`READ_BYTES_MAX`] is read.
+fn read_whole<'b>(file: &mut File, length: usize, buffer: &'b mut Vec<u8>) -> io::Result<&'b [u8]> {
+    if buffer.len() <= length {
+        buffer.resize((length + 1).next_power_of_two().max(64 * 1024), 0);
+    }
+    // One byte more than there should be tells that it grew.
+    let mut filled = 0;
+    loop {
+        match file.read(&mut buffer[filled..=length]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        // A regular file gives less than was asked for at its end alone.
+        if filled >= length {
+            break;
+        }
+    }
+    if filled > length {
+        buffer.truncate(filled);
+        file.take((READ_BYTES_MAX + 1).saturating_sub(filled as u64)).read_to_end(buffer)?;
+        return Ok(buffer);
+    }
+    Ok(&buffer[..filled])
 }
 
 /// The f_type of file systems without files: proc, sysfs, debugfs, tracefs, securityfs, cgroup, cgroup2, bpf,

@@ -1,5 +1,7 @@
 //! The name a value is assigned to, and how.
 
+use crate::check::words::{Words, words};
+
 /// What a name promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -38,21 +40,29 @@ pub(super) struct Site {
     pub(super) odd_quote: bool,
 }
 
+/// Types that stand between a name and its operator.
+static TYPES: Words = words!("string str text varchar char");
+
 /// Words that name a password, in the languages that people write code in.
-const PASSWORD_WORDS: &str = "password passwords passwd passwort passphrase pass pwd passw pw passcode kennwort motdepasse mdp \
+static PASSWORD_WORDS: Words = words!(
+    "password passwords passwd passwort passphrase pass pwd passw pw passcode kennwort motdepasse mdp \
 contrasena contraseña clave senha parola haslo hasło wachtwoord lozinka sifre şifre salasana losenord lösenord adgangskode \
-passord jelszo jelszó heslo psk userpass dbpass storepass keypass";
+passord jelszo jelszó heslo psk userpass dbpass storepass keypass"
+);
 
 /// The ones that are unmistakable inside a longer word: `ftppassword`, `rootpasswd2`.
 const PASSWORD_PARTS: &str =
     "password passwd passwort passphrase kennwort motdepasse contrasena wachtwoord adgangskode";
 
 /// Words that name a secret, a token or a key, whole or at the end of a longer word.
-const TOKEN_WORDS: &str = "secret secrets secrete secretes token tokens key keys apikey apikeys bearer credential credentials cred creds auth \
-authorization salt pepper nonce dsn pat jwt crypt seed signature geheim geheimnis chave clave klucz schluessel kunci cekpet sas hash";
+static TOKEN_WORDS: Words = words!(
+    "secret secrets secrete secretes token tokens key keys apikey apikeys bearer credential credentials cred creds auth \
+authorization salt pepper nonce dsn pat jwt crypt seed signature geheim geheimnis chave clave klucz schluessel kunci sas hash"
+);
 
 /// Last words of names that are about a secret without holding it.
-const ABOUT: &str = "label labels hint hints field fields input inputs file files filename filepath path paths url urls uri uris type types name names id ids \
+static ABOUT: Words = words!(
+    "label labels hint hints field fields input inputs file files filename filepath path paths url urls uri uris type types name names id ids \
 length len size policy policies regex regexp pattern patterns prompt title message messages msg error errors err text placeholder \
 format formats expiry expires expiration ttl header headers param params parameter parameters class classes style styles icon min max count version \
 algorithm algorithms alg encoder encoding reset prefix suffix column col env var ref refs endpoint host attr attribute property \
@@ -64,20 +74,18 @@ public pub source sources list lists map table cache event events test tests spe
 view views component dialog screen page controller factory builder parser lexer filter option options config settings exception \
 request response result results object resource resources mapping delimiter separator sep regexes iterator stream value_from valuefrom \
 lifetime duration age timeout interval limit limits quota date time timestamp created updated at is has hashed cb fn func func_name tag tags \
-grant grants exchange manager_class policy_name vars words word set sets unset get getter setter minlength maxlength";
+grant grants exchange manager_class policy_name vars words word set sets unset get getter setter minlength maxlength"
+);
 
 /// Words whose end looks like a secret's name and is not.
-const UNRELATED: &str = "bypass compass encompass surpass trespass monkey keyboard turkey hockey hotkey keyword keywords keyframe keycode \
+static UNRELATED: Words = words!(
+    "bypass compass encompass surpass trespass monkey keyboard turkey hockey hotkey keyword keywords keyframe keycode \
 keypress keydown keyup passed passive passenger passport author tokenizer primarykey foreignkey sortkey partitionkey cachekey \
 publickey publickeys public_keys csrf csrftoken csrfmiddlewaretoken multipass subpass renderpass onepass firstpass secondpass typekey rowkey idempotencykey objectkey keyvalue \
 whiskey jockey donkey mickey verificationkey nextpagetoken pagetoken continuationtoken nexttoken startkey endkey indexkey mapkey dictkey groupkey \
-shortcutkey accesskey_attr surrogatekey lookupkey statekey configkey sitekey site_key registrykey hkey paginationtoken synctoken changetoken invisibletoken \
-expectedtoken unexpectedtoken nexttok tokentype keyid resourcekey routingkey messagekey i18nkey translationkey localekey datakey";
-
-/// Whether a word stands in one of the lists.
-fn listed(list: &str, word: &str) -> bool {
-    list.split_ascii_whitespace().any(|known| known == word)
-}
+requesttoken actiontoken uploadtoken sharedsecret exportersecret shortcutkey accesskey_attr surrogatekey lookupkey statekey configkey sitekey site_key registrykey hkey paginationtoken synctoken changetoken invisibletoken \
+expectedtoken unexpectedtoken nexttok tokentype keyid resourcekey routingkey messagekey i18nkey translationkey localekey datakey"
+);
 
 impl Site {
     /// Reads the match around the secret. The name stands before the secret, or after it in a turned-round comparison.
@@ -105,6 +113,8 @@ impl Site {
             && (joint.ends_with(b"@'") || joint.starts_with(b"[]") || before.ends_with(b"@'"));
         // `--- PASS: TestName` and `"PASS"` are verdicts of tests.
         let verdict = name == b"PASS" && matches!(operator, Operator::Colon | Operator::Comma);
+        // The working folder.
+        let verdict = verdict || name == b"PWD" || name == b"OLDPWD";
         let kind = if verdict { Kind::None } else { kind_of(name) };
         Self { kind, operator, quoted, odd_quote }
     }
@@ -158,8 +168,7 @@ fn split_name(before: &[u8]) -> (&[u8], &[u8]) {
     let mut stop = end;
     // `var token string = "…"`, `db_pass[0] = …`: the word before is the name.
     let word = &before[start..end];
-    if (listed("string str text varchar char", &String::from_utf8_lossy(word).to_ascii_lowercase())
-        || word.iter().all(u8::is_ascii_digit))
+    if (TYPES.has(&String::from_utf8_lossy(word).to_ascii_lowercase()) || word.iter().all(u8::is_ascii_digit))
         && let Some(place) = before[..start].iter().rposition(|byte| is_name(*byte))
     {
         stop = place + 1;
@@ -177,26 +186,26 @@ pub(super) fn kind_of(name: &[u8]) -> Kind {
     let flat: String = words.concat();
     let two = words.iter().rev().take(2).rev().map(String::as_str).collect::<String>();
     let last = words.last().map(String::as_str).unwrap_or_default();
-    if listed(UNRELATED, last) || listed(UNRELATED, &two) || looks_encoded(name, &words) {
+    if UNRELATED.has(last) || UNRELATED.has(&two) || looks_encoded(name, &words) {
         return Kind::None;
     }
-    if words.len() > 1 && (listed(ABOUT, last) || (last == "id" && !flat.ends_with("keyid"))) {
+    if words.len() > 1 && (ABOUT.has(last) || (last == "id" && !flat.ends_with("keyid"))) {
         return Kind::None;
     }
     let is_password = |word: &String| {
         let word = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
-        listed(PASSWORD_WORDS, word)
+        PASSWORD_WORDS.has(word)
             || PASSWORD_PARTS.split_ascii_whitespace().any(|part| word.contains(part))
             || (word.len() > 4
                 && ["pass", "pwd"].iter().any(|end| word.ends_with(end))
-                && !listed(UNRELATED, word))
+                && !UNRELATED.has(word))
     };
-    if words.iter().any(is_password) || listed(PASSWORD_WORDS, &two) {
+    if words.iter().any(is_password) || PASSWORD_WORDS.has(&two) {
         return Kind::Password;
     }
     let is_token = |word: &&String| {
         let word = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
-        listed(TOKEN_WORDS, word)
+        TOKEN_WORDS.has(word)
             || ["secret", "token", "apikey", "key", "credentials", "keys"]
                 .iter()
                 .any(|end| word.ends_with(end))
