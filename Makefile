@@ -1,6 +1,6 @@
 # `make` alone lists what there is. The settings of CI stand in .ci/run.
 .DELETE_ON_ERROR:
-.PHONY: help demo test install lint
+.PHONY: help demo test install lint bench
 
 # Both as in testdata/install/common.sh.
 cache := $(or $(KEYTURN_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keyturn)
@@ -11,6 +11,10 @@ help: ## What there is to make.
 demo: ## The whole loop on this machine: a leak found, blocked, rotated away, and let pass.
 	cargo build --release --locked -p scanner -p rotator -p testdata
 	testdata/demo/run
+
+bench: ## Speed beside peers and floors, on the corpus of benches/corpus.sh.
+	cargo build --release --locked -p scanner --bins --examples
+	benches/run.py --record
 
 simulate: ## 200,000 seeds of the rotation machine's simulation (KEYTURN_SEED=N runs one again).
 	KEYTURN_SEEDS=200000 cargo test --release --locked -p rotator --lib simulation -- --nocapture
