@@ -36,6 +36,10 @@ pub enum Command {
     Sync(SyncArgs),
     /// Rotate what is due, and go on with what rests
     Rotate(RotateArgs),
+    /// Say what `rotate` would do now: accounts, paths, Secrets, statements; change nothing
+    Plan(PlanArgs),
+    /// Do what a plan says; one whose ground has moved is refused
+    Apply(ApplyArgs),
     /// Say where every credential stands; change nothing
     Status(StatusArgs),
     /// Take over a credential that is there: it is tried at every endpoint and journalled, nothing is changed
@@ -133,6 +137,34 @@ pub struct SourceArgs {
     /// Read manifests from the API server (kubeconfig, or the pod's service account)
     #[arg(long)]
     pub cluster: bool,
+}
+
+/// What `plan` takes.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Rotations by name or namespace/name; all, if none is named
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// A file or folder of manifests
+    #[arg(long, value_name = "PATH")]
+    pub config: PathBuf,
+    /// Plan a run for each, due or not
+    #[arg(long)]
+    pub now: bool,
+    /// Where the plan is written, for `apply`; it holds no value
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// What `apply` takes.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// The file that `plan --out` wrote
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// What Rotations are driven with
+    #[command(flatten)]
+    pub drive: DriveArgs,
 }
 
 /// What `status` takes.

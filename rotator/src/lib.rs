@@ -15,6 +15,7 @@ pub mod keys_command;
 pub mod known;
 pub mod manifest;
 pub mod orders;
+pub mod plan;
 pub mod process;
 pub mod provider;
 pub mod receipts_command;

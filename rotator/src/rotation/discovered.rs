@@ -36,7 +36,7 @@ pub fn names(rotation: &Object<RotationSpec>, manifests: &Manifests) -> Vec<Stri
 }
 
 /// The ExternalSecrets that read the published path; none, where the Rotation does not want them looked for.
-fn users<'m>(
+pub(crate) fn users<'m>(
     rotation: &Object<RotationSpec>,
     manifests: &'m Manifests,
 ) -> impl Iterator<Item = &'m Object<ExternalSecretSpec>> {

@@ -256,3 +256,47 @@ fn status_says_where_a_credential_stands_and_changes_nothing() {
         assert!(!shown.out.contains(&password) && !shown.out.contains("the-first-password"), "{shown:?}");
     }
 }
+
+#[test]
+fn a_plan_says_what_is_done_and_is_refused_once_its_ground_has_moved() {
+    let site = Site::new("the-first-password");
+    let plan = |more: &[&str]| {
+        let words = ["plan", "--config", "config"].into_iter().chain(more.iter().copied());
+        site.workshop.run(&words.collect::<Vec<_>>())
+    };
+    let first = plan(&["--out", "plan.json"]);
+    assert!(first.code == 0 && first.out.contains("shop/site: START"), "{first:?}");
+    assert!(first.out.contains("1 to start, 0 to go on"), "{first:?}");
+    assert!(site.journal().is_none() && site.opens("the-first-password"), "nothing was done");
+    let text = std::fs::read_to_string(site.path("plan.json")).unwrap();
+    for shown in [&text, &first.out] {
+        assert!(shown.contains("demo:$2b$…") && shown.contains("shop/site"), "{shown}");
+        assert!(!shown.contains("the-first-password"), "{shown}");
+    }
+
+    site.manifests(&[EXTERNAL]);
+    let changed = site.order(&["apply", "plan.json"]);
+    assert!(changed.code == 1 && changed.err.contains("its manifests were changed"), "{changed:?}");
+    site.manifests(&[]);
+    let provider = site.provider();
+    let note = r#"{"username":"demo","password":"the-first-password","note":"changed"}"#;
+    let written = provider.write("shop/site", Secret::from_string(note.into()), None);
+    site.runtime().block_on(written).unwrap();
+    let rewritten = site.order(&["apply", "plan.json"]);
+    assert!(rewritten.code == 1 && rewritten.err.contains("its path was written"), "{rewritten:?}");
+    assert!(site.journal().is_none() && site.opens("the-first-password"), "nothing was done");
+
+    assert_eq!(plan(&["--out", "plan.json"]).code, 0);
+    let applied = site.order(&["apply", "plan.json"]);
+    assert!(applied.code == 0 && applied.out.contains("proven     run 1"), "{applied:?}");
+    let again = site.order(&["apply", "plan.json"]);
+    assert!(again.code == 1 && again.err.contains("its journal went on"), "{again:?}");
+    let idle = plan(&["--out", "plan.json"]);
+    assert!(idle.out.contains("shop/site: - (not due)"), "{idle:?}");
+    let nothing = site.order(&["apply", "plan.json"]);
+    assert!(nothing.code == 0 && nothing.out.contains("nothing to do"), "{nothing:?}");
+    assert_eq!(site.receipts().len(), 1);
+    site.workshop.write("plan.json", "{}");
+    let none = site.order(&["apply", "plan.json"]);
+    assert!(none.code == 2 && none.err.contains("this is no plan"), "{none:?}");
+}

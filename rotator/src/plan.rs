@@ -1,0 +1,144 @@
+//! `rotator plan` and `rotator apply`: what a run would do, on paper first; then exactly that, or nothing.
+//!
+//! A plan holds names, paths and statements and no value. It says on what it was founded: the version of each
+//! journal and published path, and a hash of the manifests that matter. `apply` looks again, and refuses a plan
+//! whose ground has moved.
+
+use std::io::{Read as _, Write};
+
+use anyhow::Context as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use shared::exit::Exit;
+use shared::journal::Trigger;
+
+use crate::cli::{ApplyArgs, PlanArgs};
+use crate::manifest::Manifests;
+use crate::manifest::check::check as check_manifests;
+use crate::manifest::load::load;
+use crate::orders::actor;
+use crate::rotate_command::{Occasion, select};
+use crate::runner;
+use crate::sync::objects::Objects;
+use crate::sync::stores::Stores;
+
+pub mod entry;
+pub mod text;
+
+use entry::{Action, Entry, Plan, entry};
+
+/// A plan of ten thousand Rotations is smaller.
+const PLAN_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How many Rotations are asked about at once.
+const CONCURRENCY: usize = 16;
+
+/// Says what a run would do now.
+///
+/// # Errors
+/// When the configuration cannot be used or the plan cannot be written.
+pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let Some(manifests) = manifests(&args.config)? else { return Ok(Exit::Usage) };
+    let entries = match run(entries(&manifests, &args.names, args.now))? {
+        Ok(entries) => entries,
+        Err(why) => {
+            writeln!(std::io::stderr().lock(), "error: nothing was planned: {why}")?;
+            return Ok(Exit::Blocked);
+        }
+    };
+    let plan = Plan::new(Timestamp::now(), entries);
+    text::write(&plan, out)?;
+    if let Some(path) = &args.out {
+        let json = serde_json::to_vec_pretty(&plan).context("the plan has no JSON form")?;
+        let shown = path.display();
+        std::fs::write(path, json).with_context(|| format!("{shown}: cannot be written"))?;
+        writeln!(out, "written to {shown}; `rotator apply {shown}` does exactly this, or nothing")?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Does what a plan says, if everything still is as it was when it was made.
+///
+/// # Errors
+/// When the configuration or the plan cannot be used, or output cannot be written.
+pub fn apply(args: &ApplyArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let plan = read(&args.plan)?;
+    let Some(manifests) = manifests(&args.drive.config)? else { return Ok(Exit::Usage) };
+    let acting: Vec<&Entry> = plan.rotations.iter().filter(|e| e.action != Action::Nothing).collect();
+    if acting.is_empty() {
+        writeln!(out, "the plan has nothing to do")?;
+        return Ok(Exit::Done);
+    }
+    let names: Vec<String> = acting.iter().map(|entry| entry.rotation.clone()).collect();
+    let now = match run(entries(&manifests, &names, true))? {
+        Ok(entries) => entries,
+        Err(why) => {
+            writeln!(std::io::stderr().lock(), "error: nothing was done: {why}")?;
+            return Ok(Exit::Blocked);
+        }
+    };
+    let mut stale = false;
+    for (planned, found) in acting.iter().zip(&now) {
+        if let Some(why) = planned.moved(found) {
+            stale = true;
+            writeln!(std::io::stderr().lock(), "error: {}: the plan is stale: {why}", planned.rotation)?;
+        }
+    }
+    if stale {
+        writeln!(std::io::stderr().lock(), "error: nothing was done; make a new plan: rotator plan")?;
+        return Ok(Exit::Blocked);
+    }
+    let of = |action: Action| -> Vec<String> {
+        acting.iter().filter(|entry| entry.action == action).map(|entry| entry.rotation.clone()).collect()
+    };
+    let mut exits = Vec::new();
+    let started = Occasion::Now(Trigger::Manual { actor: actor() });
+    for (names, occasion) in [(of(Action::Resume), &Occasion::None), (of(Action::Start), &started)] {
+        if !names.is_empty() {
+            exits.push(runner::drive(&args.drive, &names, occasion, out)?);
+        }
+    }
+    // For the rotator, unlike the scanner, a person who is needed outweighs what is merely not done yet.
+    let weight = |exit: &Exit| if *exit == Exit::Incomplete { 2 } else { i32::from(*exit != Exit::Done) };
+    Ok(exits.into_iter().max_by_key(weight).unwrap_or(Exit::Done))
+}
+
+fn manifests(config: &std::path::Path) -> anyhow::Result<Option<Manifests>> {
+    let (manifests, mut problems) = load(config);
+    problems.extend(check_manifests(&manifests));
+    if problems.is_empty() {
+        return Ok(Some(manifests));
+    }
+    runner::print_problems(problems)?;
+    Ok(None)
+}
+
+fn run<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+/// What would be done for each of these names (all, if none is named), in the order of the names.
+async fn entries(manifests: &Manifests, names: &[String], now: bool) -> Result<Vec<Entry>, String> {
+    let selected = select(manifests, names).map_err(|error| error.to_string())?;
+    let stores = Stores::new(manifests, Objects::new(manifests, None));
+    let entries: Result<Vec<Entry>, String> = stream::iter(selected)
+        .map(|object| entry(object, manifests, &stores, now))
+        .buffered(CONCURRENCY)
+        .try_collect()
+        .await;
+    stores.close().await;
+    entries
+}
+
+fn read(path: &std::path::Path) -> anyhow::Result<Plan> {
+    let shown = path.display();
+    let mut json = Vec::new();
+    let file = std::fs::File::open(path).with_context(|| format!("{shown}: cannot be read"))?;
+    file.take(PLAN_BYTES_MAX).read_to_end(&mut json).with_context(|| format!("{shown}: cannot be read"))?;
+    let plan: Plan = serde_json::from_slice(&json)
+        .map_err(|_| anyhow::anyhow!("{shown}: this is no plan; make one: rotator plan --out FILE"))?;
+    anyhow::ensure!(plan.is_readable(), "{shown}: the plan is of a newer program; make a new one");
+    Ok(plan)
+}
