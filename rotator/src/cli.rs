@@ -253,7 +253,8 @@ pub struct DriveArgs {
     /// A file or folder of manifests
     #[arg(long, value_name = "PATH")]
     pub config: PathBuf,
-    /// Where the Secrets of consumers go: `dir:PATH` (one manifest a file, mode 0600)
+    /// Where the Secrets of consumers go: `cluster` (whose workloads are restarted and waited for), or `dir:PATH`
+    /// (one manifest a file, mode 0600)
     #[arg(long, value_name = "TARGET")]
     pub target: TargetName,
     /// How long to wait for what only takes time: consumers that move, a grace. What takes longer rests, and

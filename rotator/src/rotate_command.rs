@@ -91,7 +91,7 @@ pub async fn rotate(
     // Of paired ones, those that go first are opened first.
     selected.sort_by_key(|object| pairs::depth(object, manifests));
     let limits = Limits::new(manifests);
-    let stores = Stores::new(manifests, Objects::new(manifests, None));
+    let stores = Stores::new(manifests, Objects::new(manifests, means.target.client().cloned()));
     let mut standings: Vec<(usize, Standing)> = stream::iter(selected.into_iter().enumerate())
         .map(|(index, object)| {
             let (stores, limits) = (&stores, &limits);

@@ -28,12 +28,14 @@ pub mod production;
 pub mod reconcile;
 pub mod resolve;
 pub mod retire;
+pub mod rollout;
 pub mod schedule;
 pub mod spec;
 pub mod step;
 pub mod stored;
 pub mod system;
 pub mod withdraw;
+pub mod workloads;
 
 #[cfg(test)]
 pub mod simulation;

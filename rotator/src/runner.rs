@@ -191,22 +191,22 @@ pub fn drive(
     occasion: &Occasion,
     out: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
-    let TargetName::Folder(folder) = &args.target else {
-        anyhow::bail!("rotating for consumers in a cluster is not supported yet; write --target dir:PATH");
-    };
     let (manifests, mut problems) = load(&args.config);
     problems.extend(check_manifests(&manifests));
     if !problems.is_empty() {
         print_problems(problems)?;
         return Ok(Exit::Usage);
     }
-    let target = Target::Folder(Folder::open(folder)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let target = match &args.target {
+        TargetName::Folder(folder) => Target::Folder(Folder::open(folder)?),
+        TargetName::Cluster => Target::Cluster(Cluster::new(runtime.block_on(connect())?)),
+    };
     let keys = Keys {
         fingerprint_key: args.fingerprint_key.clone(),
         receipt_key: args.receipt_key.clone(),
         receipts: args.receipts.clone(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let means =
         Means { target: &target, keys: &keys, wait: args.wait.0, concurrency: usize::from(args.concurrency) };
     let standings = runtime.block_on(rotate_command::rotate(&manifests, names, occasion, &means));

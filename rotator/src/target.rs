@@ -72,6 +72,14 @@ pub enum Target {
 }
 
 impl Target {
+    /// The cluster's API server, if the target is a cluster.
+    pub fn client(&self) -> Option<&kube::Client> {
+        match self {
+            Self::Cluster(cluster) => Some(cluster.client()),
+            Self::Folder(_) => None,
+        }
+    }
+
     /// The Secret that is there.
     ///
     /// # Errors

@@ -256,7 +256,7 @@ impl<W: World> Acting<'_, W> {
             return Err(StepError::WrongPhase("observe"));
         };
         let forced = self.record.forced().is_some();
-        let consumers = match self.context.consumers.observe(*kv_version).await {
+        let consumers = match self.context.consumers.observe(*kv_version, &self.record.spread).await {
             Ok(consumers) => consumers,
             // A person wants the old secret gone, whoever can be asked.
             Err(_) if forced => Vec::new(),

@@ -1,11 +1,12 @@
 //! The world as the machine sees it. Production and the simulation each bring their own.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::fingerprint::Fingerprint;
-use shared::journal::Record;
+use shared::journal::{Moved, Record};
 use shared::secret::Secret;
 
 use crate::rotation::generate::Policy;
@@ -268,8 +269,12 @@ pub struct Consumer {
 /// Those who use the published credential.
 pub trait Consumers {
     /// Every declared consumer, asked whether it uses the given version of the published path; starts what must
-    /// be started for it to move (a sync, a restart), once.
-    fn observe(&self, version: u64) -> impl Future<Output = Result<Vec<Consumer>, NoAnswer>>;
+    /// be started for it to move (a sync, a restart), once. `moved` are those that were seen to have moved before.
+    fn observe(
+        &self,
+        version: u64,
+        moved: &BTreeMap<String, Moved>,
+    ) -> impl Future<Output = Result<Vec<Consumer>, NoAnswer>>;
 }
 
 /// Time as a value.

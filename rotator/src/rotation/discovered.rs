@@ -1,12 +1,17 @@
 //! Consumers that the sync knows: every Secret that is made from the published path.
 
+use std::collections::BTreeMap;
+
 use shared::clock::SystemClock;
+use shared::journal::Moved;
 
 use crate::manifest::Manifests;
 use crate::manifest::external_secret::{ExternalSecretSpec, StoreRef};
 use crate::manifest::object::Object;
 use crate::manifest::rotation::RotationSpec;
 use crate::rotation::context::{Consumer, ConsumerState, Consumers, NoAnswer};
+use crate::rotation::rollout::Rollout;
+use crate::rotation::workloads::Mark;
 use crate::sync::objects::Objects;
 use crate::sync::outcome::Outcome;
 use crate::sync::stores::Stores;
@@ -21,12 +26,14 @@ pub struct Discovered<'a> {
     manifests: &'a Manifests,
     target: &'a Target,
     users: Vec<Object<ExternalSecretSpec>>,
+    uid: String,
 }
 
 impl<'a> Discovered<'a> {
     /// Finds them among the manifests; none, where the Rotation does not want them looked for.
     pub fn new(rotation: &Object<RotationSpec>, manifests: &'a Manifests, target: &'a Target) -> Self {
-        Self { manifests, target, users: users(rotation, manifests).cloned().collect() }
+        let uid = super::resolve::uid(rotation);
+        Self { manifests, target, users: users(rotation, manifests).cloned().collect(), uid }
     }
 }
 
@@ -74,12 +81,17 @@ fn uses(object: &Object<ExternalSecretSpec>, rotation: &Object<RotationSpec>) ->
 impl Consumers for Discovered<'_> {
     /// Syncs each Secret; it has moved when it holds what the path holds now, which is the version asked for or a
     /// later one.
-    async fn observe(&self, _version: u64) -> Result<Vec<Consumer>, NoAnswer> {
+    async fn observe(
+        &self,
+        version: u64,
+        moved: &BTreeMap<String, Moved>,
+    ) -> Result<Vec<Consumer>, NoAnswer> {
         if self.users.is_empty() {
             return Ok(Vec::new());
         }
         // A round remembers what it has read; each look at the consumers reads anew.
-        let stores = Stores::new(self.manifests, Objects::new(self.manifests, None));
+        let client = self.target.client();
+        let stores = Stores::new(self.manifests, Objects::new(self.manifests, client.cloned()));
         let clock = SystemClock::new();
         let round = Round {
             stores: &stores,
@@ -92,7 +104,7 @@ impl Consumers for Discovered<'_> {
         let wanted: Vec<Wanted> = self.users.iter().cloned().map(Wanted::of_file).collect();
         let reports = round.run(&wanted).await;
         stores.close().await;
-        Ok(reports
+        let mut consumers: Vec<Consumer> = reports
             .into_iter()
             .map(|report| {
                 let state = match &report.result {
@@ -106,6 +118,15 @@ impl Consumers for Discovered<'_> {
                 }
                 Consumer { name: report.secret, state }
             })
-            .collect())
+            .collect();
+        // Who is restarted before its Secret is up to date would read the old one again.
+        if let Some(client) = client
+            && consumers.iter().all(|consumer| consumer.state == ConsumerState::Moved)
+        {
+            let secrets: Vec<String> = consumers.iter().map(|consumer| consumer.name.clone()).collect();
+            let rollout = Rollout { client, mark: Mark::new(&self.uid, version), changed: moved };
+            consumers.extend(rollout.observe(&secrets).await?);
+        }
+        Ok(consumers)
     }
 }

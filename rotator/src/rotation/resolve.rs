@@ -88,7 +88,7 @@ pub fn resolve(object: &Object<RotationSpec>, manifests: &Manifests) -> Result<R
 
 /// What makes this Rotation another one than the next of its name. Objects of files have no uid: their name is all
 /// that they are.
-fn uid(object: &Object<RotationSpec>) -> String {
+pub(super) fn uid(object: &Object<RotationSpec>) -> String {
     object.meta.uid.clone().unwrap_or_else(|| format!("file:{}", object.full_name()))
 }
 

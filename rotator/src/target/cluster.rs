@@ -23,6 +23,11 @@ impl Cluster {
         Self { client }
     }
 
+    /// The connection.
+    pub fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
     fn api(&self, namespace: &str) -> Api<KubeSecret> {
         Api::namespaced(self.client.clone(), namespace)
     }

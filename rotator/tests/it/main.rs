@@ -13,6 +13,7 @@ mod proxy;
 mod replay;
 mod respond;
 mod rotate;
+mod rotate_cluster;
 mod stopping;
 mod store;
 mod sync_cluster;

@@ -1,7 +1,7 @@
 //! The parts of a [`Context`] that send every call into the simulated world.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::fingerprint::{Fingerprint, FingerprintKey};
-use shared::journal::Record;
+use shared::journal::{Moved, Record};
 use shared::secret::{Redacted, Secret};
 
 use crate::rotation::context::{
@@ -228,7 +228,11 @@ impl Backend for Wire {
 }
 
 impl Consumers for Wire {
-    async fn observe(&self, version: u64) -> Result<Vec<Consumer>, NoAnswer> {
+    async fn observe(
+        &self,
+        version: u64,
+        _moved: &BTreeMap<String, Moved>,
+    ) -> Result<Vec<Consumer>, NoAnswer> {
         match self.call(Call::Observe(version)).await {
             Reply::Consumers(consumers) => Ok(consumers
                 .into_iter()
