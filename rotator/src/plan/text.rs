@@ -30,15 +30,13 @@ fn write_entry(entry: &Entry, out: &mut dyn Write) -> std::io::Result<()> {
     if entry.action == Action::Nothing {
         return Ok(());
     }
-    match &entry.old_account {
-        Some(old) if *old == entry.account => {
-            writeln!(out, "    account   {old}: the new secret replaces its old one")?
-        }
-        Some(old) => {
-            writeln!(out, "    account   {} gets a new secret, then {old} loses its own", entry.account)?
-        }
-        None => writeln!(out, "    account   {} gets its first secret of ours", entry.account)?,
-    }
+    let new = &entry.account;
+    let account = match &entry.old_account {
+        Some(old) if old == new => format!("{old}: the new secret replaces its old one"),
+        Some(old) => format!("{new} gets a new secret, then {old} loses its own"),
+        None => format!("{new} gets its first secret of ours"),
+    };
+    writeln!(out, "    account   {account}")?;
     writeln!(out, "    publish   {}", entry.path)?;
     for (word, names) in [("Secrets", &entry.secrets), ("by hand", &entry.released_by_hand)] {
         if !names.is_empty() {

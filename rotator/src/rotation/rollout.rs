@@ -55,10 +55,15 @@ impl Rollout<'_> {
         }
         let mut all = Vec::new();
         for (namespace, names) in &by_namespace {
-            self.rolled_out("Deployment", namespace, names, template_of_deployment, deployment, &mut all)
-                .await?;
-            self.rolled_out("StatefulSet", namespace, names, template_of_set, stateful_set, &mut all).await?;
-            self.rolled_out("DaemonSet", namespace, names, template_of_daemons, daemon_set, &mut all).await?;
+            all.extend(
+                self.rolled_out("Deployment", namespace, names, template_of_deployment, deployment).await?,
+            );
+            all.extend(
+                self.rolled_out("StatefulSet", namespace, names, template_of_set, stateful_set).await?,
+            );
+            all.extend(
+                self.rolled_out("DaemonSet", namespace, names, template_of_daemons, daemon_set).await?,
+            );
             self.cron_jobs(namespace, names, &mut all).await?;
             self.pods(namespace, names, &mut all).await?;
         }
@@ -93,8 +98,7 @@ impl Rollout<'_> {
         secrets: &BTreeSet<&str>,
         template: fn(&K) -> Option<&PodTemplateSpec>,
         stand: fn(&K) -> Stand,
-        all: &mut Vec<Consumer>,
-    ) -> Result<(), NoAnswer>
+    ) -> Result<Vec<Consumer>, NoAnswer>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Metadata<Ty = ObjectMeta>
@@ -102,6 +106,7 @@ impl Rollout<'_> {
             + DeserializeOwned
             + std::fmt::Debug,
     {
+        let mut all = Vec::new();
         for object in self.list::<K>(kind, namespace).await? {
             let Some(template) = template(&object) else { continue };
             if !template.spec.as_ref().is_some_and(|pod| uses(pod, secrets)) {
@@ -116,7 +121,7 @@ impl Rollout<'_> {
             };
             all.push(consumer(kind, namespace, &name, stand));
         }
-        Ok(())
+        Ok(all)
     }
 
     /// The mark in the template makes its controller replace every pod, as `kubectl rollout restart` does.

@@ -14,7 +14,7 @@ fn template(labels: &Value) -> Value {
         "env": [{ "name": "P", "valueFrom": { "secretKeyRef": { "name": "site", "key": "password" } } }] }] } })
 }
 
-fn workload(kube: &Kube, kind: &str, name: &str, more: Value) {
+fn workload(kube: &Kube, kind: &str, name: &str, more: &Value) {
     let labels = json!({ "app": name });
     let mut spec = json!({ "selector": { "matchLabels": labels }, "template": template(&labels) });
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -80,13 +80,13 @@ fn workloads_are_restarted_once_and_waited_for() {
     let account = || kube.api("GET", "api/v1/namespaces/shop/serviceaccounts/default", None).0 == 200;
     wait_until("pods can be made", account);
     let site = Site::new("the-first-password");
-    workload(&kube, "Deployment", "api", json!({ "replicas": 2 }));
-    workload(&kube, "Deployment", "idle", json!({ "replicas": 0 }));
+    workload(&kube, "Deployment", "api", &json!({ "replicas": 2 }));
+    workload(&kube, "Deployment", "idle", &json!({ "replicas": 0 }));
     workload(
         &kube,
         "StatefulSet",
         "queue",
-        json!({ "replicas": 1, "serviceName": "queue", "updateStrategy": { "type": "OnDelete" } }),
+        &json!({ "replicas": 1, "serviceName": "queue", "updateStrategy": { "type": "OnDelete" } }),
     );
     let job = json!({ "spec": { "template": { "metadata": {}, "spec": {
         "restartPolicy": "Never", "containers": template(&json!({}))["spec"]["containers"].clone() } } } });
