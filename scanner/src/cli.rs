@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::attest::AttestArgs;
 use crate::baseline::commands::BaselineCommand;
 use crate::policy::written::ThresholdWord;
 use crate::progress::When;
@@ -59,6 +60,8 @@ pub enum Command {
         #[command(flatten)]
         source: RuleSource,
     },
+    /// Sign what a scan saw of an image, or check such a signature.
+    Attest(AttestArgs),
     /// Findings that are accepted for a while.
     #[command(subcommand)]
     Baseline(BaselineCommand),
@@ -86,6 +89,10 @@ pub struct ScanArgs {
     /// Only the images of this platform, `os/architecture[/variant]`; default: all.
     #[arg(long, value_name = "PLATFORM", help_heading = "Images")]
     pub platform: Option<String>,
+    /// The JSON report of a scan of the base image. Places in its layers are marked as inherited; a policy decides
+    /// what that means. Never from inside the target.
+    #[arg(long, value_name = "REPORT", help_heading = "Images")]
+    pub base: Option<PathBuf>,
     /// Hash the uncompressed form of compressed layers too, and tell where it differs from the configuration. It
     /// takes longer than the search.
     #[arg(long, help_heading = "Images")]

@@ -8,13 +8,14 @@ use clap::CommandFactory;
 use shared::exit::Exit;
 use shared::finding::Report;
 
+use crate::attest::{AttestArgs, AttestError};
 use crate::baseline::commands::{BaselineCommand, BaselineError};
 use crate::cli::{Cli, RuleSource, RulesCommand};
 use crate::report::destination::{Destination, DestinationError};
 use crate::report::read::{self, ReadError};
 use crate::rules::{Rule, RuleSet, RulesError, proof};
 use crate::suggest::did_you_mean;
-use crate::{baseline, console, explain};
+use crate::{attest, baseline, console, explain};
 
 /// Why a command did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum CommandError {
     /// The report that was named.
     #[error(transparent)]
     Report(#[from] ReadError),
+    /// An attestation.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
     /// A baseline.
     #[error(transparent)]
     Baseline(#[from] BaselineError),
@@ -129,6 +133,16 @@ pub fn explain(name: &str, report: &Path, source: &RuleSource) -> Result<Exit, C
     let read = read::report(report)?;
     let findings = read::pick(&read, name)?;
     print(&explain::text(&read, &findings, &rules, &report.display().to_string()))
+}
+
+/// Signs what a scan saw, or checks such a signature.
+///
+/// # Errors
+/// When a file cannot be used, or an attestation proves nothing.
+pub fn attest(args: &AttestArgs) -> Result<Exit, CommandError> {
+    let (text, exit) = attest::run(args)?;
+    print(&text)?;
+    Ok(exit)
 }
 
 /// Works on a baseline.

@@ -7,6 +7,7 @@
 //! the policy decides, and the report is written. `pipeline` joins them, `cli` and `plan` stand before it.
 
 mod aside;
+pub mod attest;
 pub mod baseline;
 mod batch;
 pub mod blob;

@@ -34,6 +34,7 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         Command::Scan(args) => return scan(args, &cli.common),
         Command::Rules(command) => commands::rules(command)?,
         Command::Explain { finding, report, source } => commands::explain(finding, report, source)?,
+        Command::Attest(args) => commands::attest(args)?,
         Command::Baseline(command) => commands::baseline(command)?,
         Command::Schema => commands::schema()?,
         Command::Completions { shell } => commands::completions(*shell)?,

@@ -1,6 +1,6 @@
 //! The joint: sources → engine → collector → policy → verdict → report.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -123,7 +123,8 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
     coverage.opaque.sort();
     coverage.skipped.sort();
     let images = images(&targets);
-    let collected = collector.findings(&targets, engine.rules());
+    let mut collected = collector.findings(&targets, engine.rules());
+    inherit(&mut collected, &plan.base);
     let rules = catalogue(&collected, engine.rules());
     let today = began.to_zoned(jiff::tz::TimeZone::UTC).date();
     let judged = judge(&engine, &told, collected, &coverage, &plan.policy, today);
@@ -192,6 +193,18 @@ impl Sink for Watched<'_> {
 
     fn progress(&self, bytes_stored: u64) {
         self.bar.inc(bytes_stored);
+    }
+}
+
+/// Marks what lies in a layer of the base image.
+fn inherit(collected: &mut [Collected], base: &BTreeSet<String>) {
+    let locations = collected.iter_mut().flat_map(|one| &mut one.finding.locations);
+    for location in locations {
+        let layer = location.layer.as_ref();
+        location.inherited = layer.is_some_and(|layer| {
+            base.contains(&layer.digest)
+                || layer.diff_id.as_ref().is_some_and(|diff_id| base.contains(diff_id))
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! What was typed becomes what is meant: a validated plan, or every mistake at once.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::policy::{Policy, load};
 use crate::progress::When;
 use crate::report::Format;
 use crate::report::destination::Destination;
+use crate::report::read;
 use crate::rules::RuleSet;
 use crate::source::GitScope;
 use crate::suggest::did_you_mean;
@@ -47,6 +49,8 @@ pub struct ScanPlan {
     pub limits: Limits,
     /// Only the images of this platform.
     pub platform: Option<String>,
+    /// The layers of the base image: digests as stored and uncompressed.
+    pub base: BTreeSet<String>,
     /// Whether the uncompressed form of compressed layers is hashed.
     pub verify_diff_ids: bool,
     /// What of git repositories is searched.
@@ -114,6 +118,7 @@ impl ScanPlan {
             let option = if args.staged { "--staged" } else { "--range" };
             mistakes.push(format!("{option}: no target is a repository; write git:PATH, as in git:."));
         }
+        let base = base_layers(args, &mut mistakes);
         let piped = args.targets.iter().filter(|target| *target == "-").count();
         if piped > 1 {
             mistakes.push("-: standard input can be read once; name it once".to_owned());
@@ -141,6 +146,7 @@ impl ScanPlan {
                 threads: args.threads,
                 limits,
                 platform: args.platform.clone().filter(|platform| platform != "all"),
+                base,
                 verify_diff_ids: args.verify_diff_ids,
                 git,
                 progress: args.progress,
@@ -267,6 +273,38 @@ fn gate(args: &ScanArgs, key: Option<&FingerprintKey>, mistakes: &mut Vec<String
         policy.suppressions.extend(baseline.suppressions);
     }
     policy
+}
+
+/// The layers of the images in the base's report.
+fn base_layers(args: &ScanArgs, mistakes: &mut Vec<String>) -> BTreeSet<String> {
+    let Some(path) = &args.base else { return BTreeSet::new() };
+    if let Some(target) = inside(path, &args.targets) {
+        mistakes.push(format!(
+            "--base {}: it lies inside the target {target}; keep it elsewhere, or whoever writes the target decides \
+             what is inherited",
+            path.display()
+        ));
+        return BTreeSet::new();
+    }
+    match read::report(path) {
+        Ok(report) => {
+            let layers = report.images.into_iter().flat_map(|image| image.layers);
+            let digests =
+                layers.flat_map(|layer| std::iter::once(layer.layer.digest).chain(layer.layer.diff_id));
+            let digests: BTreeSet<String> = digests.filter(|digest| !digest.is_empty()).collect();
+            if digests.is_empty() {
+                mistakes.push(format!(
+                    "--base {}: the report names no layers; scan the base image",
+                    path.display()
+                ));
+            }
+            digests
+        }
+        Err(error) => {
+            mistakes.push(format!("--base: {error}"));
+            BTreeSet::new()
+        }
+    }
 }
 
 /// The rules that the policy's exceptions name and that do not exist. A rule that the program carries exists, in

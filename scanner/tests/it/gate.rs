@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use crate::program::{Bench, program, token};
+use crate::program::{Bench, image_archive, program, tar_of, token};
 
 fn leaky() -> Bench {
     let bench = Bench::new();
@@ -147,6 +147,38 @@ fn a_reader_that_goes_away_changes_nothing() {
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
     assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn what_comes_from_the_base_image_is_marked_and_the_policy_decides() {
+    let bench = Bench::new();
+    bench.keep_key();
+    let base = tar_of(&[("etc/base.env", format!("GITHUB_TOKEN={}\n", token(1)).as_bytes())]);
+    let own = tar_of(&[("app/.env", format!("GITHUB_TOKEN={}\n", token(2)).as_bytes())]);
+    bench.write("base.tar", image_archive(std::slice::from_ref(&base), serde_json::json!({}), "base:1"));
+    bench.write("app.tar", image_archive(&[base, own], serde_json::json!({}), "app:1"));
+    bench.run(&["scan", "base.tar", "--format", "json=base.json"]);
+    let report = bench.run(&["scan", "app.tar", "--base", "base.json", "--format", "json"]).json();
+    let inherited = |path: &str| {
+        let findings = report["findings"].as_array().unwrap();
+        let mut places = findings.iter().flat_map(|finding| finding["locations"].as_array().unwrap());
+        places.find(|place| place["path"] == path).unwrap()["inherited"].clone()
+    };
+    assert_eq!((inherited("etc/base.env"), inherited("app/.env")), (true.into(), false.into()));
+    bench.write(
+        "policy.toml",
+        "version = 1\n[[override]]\nwhen = { inherited = true }\naction = \"report\"\nreason = \"the base's team\"\n",
+    );
+    let arguments = ["scan", "app.tar", "--base", "base.json", "--policy", "policy.toml"];
+    let run = bench.run(&arguments);
+    assert!(run.code == 1 && run.stdout.contains("1 finding blocks, 1 reported"), "{}", run.stdout);
+    bench.write("t/base.json", "{}");
+    let run = bench.run(&["scan", "t", "--base", "t/base.json"]);
+    assert!(run.code == 2 && run.stderr.contains("inside the target t"), "{}", run.stderr);
+    bench.write("tree/a", "x");
+    bench.run(&["scan", "tree", "--format", "json=tree.json"]);
+    let run = bench.run(&["scan", "app.tar", "--base", "tree.json"]);
+    assert!(run.code == 2 && run.stderr.contains("names no layers"), "{}", run.stderr);
 }
 
 #[test]

@@ -8,6 +8,7 @@
     reason = "tests say what they expect, and what they skip"
 )]
 
+mod attest;
 mod bad_input;
 mod bombs;
 mod browser;
