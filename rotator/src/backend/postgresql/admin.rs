@@ -29,10 +29,11 @@ const WAIT_MAX: Duration = Duration::from_secs(4);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(30);
 /// Limits on the server's side, so that a lock somebody holds does not hold us for ever; and names that mean the
-/// server's own functions, whatever anybody made in this database. An asynchronous commit could be lost in a crash
-/// after we wrote down that it happened.
+/// server's own functions, whatever anybody made in this database. Versions before 14 do not know one of them. An
+/// asynchronous commit could be lost in a crash after we wrote down that it happened.
 const PREPARE: &str = "SET search_path = pg_catalog; SET statement_timeout = '5s'; SET lock_timeout = '3s'; \
-     SET idle_session_timeout = '60s'; \
+     SELECT pg_catalog.set_config('idle_session_timeout', '60s', false) \
+     WHERE pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL; \
      SELECT pg_catalog.set_config('synchronous_commit', 'local', false) \
      WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
 
