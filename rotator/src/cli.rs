@@ -36,6 +36,8 @@ pub enum Command {
     Sync(SyncArgs),
     /// Rotate what is due, and go on with what rests
     Rotate(RotateArgs),
+    /// Stay: sync and rotate what is due, again and again; of several, one leads
+    Run(RunArgs),
     /// Say what `rotate` would do now: accounts, paths, Secrets, statements; change nothing
     Plan(PlanArgs),
     /// Do what a plan says; one whose ground has moved is refused
@@ -137,6 +139,17 @@ pub struct SourceArgs {
     /// Read manifests from the API server (kubeconfig, or the pod's service account)
     #[arg(long)]
     pub cluster: bool,
+}
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// From the end of one round to the next
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub interval: GoDuration,
+    /// What Rotations are driven with
+    #[command(flatten)]
+    pub drive: DriveArgs,
 }
 
 /// What `plan` takes.

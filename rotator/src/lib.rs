@@ -22,6 +22,7 @@ pub mod receipts_command;
 pub mod respond;
 pub mod rotate_command;
 pub mod rotation;
+pub mod run_command;
 pub mod runner;
 pub mod status;
 pub mod store_command;

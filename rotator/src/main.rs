@@ -37,6 +37,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Sync(args) => runner::sync(args, cli.verbose > 0, &mut out),
         Command::Rotate(args) => runner::rotate(args, &mut out),
+        Command::Run(args) => rotator::run_command::run(args, &mut out),
         Command::Plan(args) => rotator::plan::plan(args, &mut out),
         Command::Apply(args) => rotator::plan::apply(args, &mut out),
         Command::Status(args) => rotator::status::run(args, &mut out),

@@ -19,6 +19,7 @@ pub mod failpoint;
 pub mod freeze;
 pub mod generate;
 pub mod issue;
+pub mod leader;
 pub mod leak;
 pub mod order;
 pub mod pairs;

@@ -84,13 +84,15 @@ pub fn sync(args: &SyncArgs, verbose: bool, out: &mut dyn Write) -> anyhow::Resu
     }
 }
 
-enum Synced {
+/// How a round of syncs ended.
+pub(crate) enum Synced {
     Problems(Vec<Problem>),
     NotDone(String),
     Round { summary: Summary, target: String },
 }
 
-async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
+/// One round of syncs.
+pub(crate) async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
     let files = match &args.source.config {
         Some(config) => {
             let (manifests, mut problems) = load(config);
@@ -198,10 +200,7 @@ pub fn drive(
         return Ok(Exit::Usage);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let target = match &args.target {
-        TargetName::Folder(folder) => Target::Folder(Folder::open(folder)?),
-        TargetName::Cluster => Target::Cluster(Cluster::new(runtime.block_on(connect())?)),
-    };
+    let target = runtime.block_on(open_target(&args.target))?;
     let keys = Keys {
         fingerprint_key: args.fingerprint_key.clone(),
         receipt_key: args.receipt_key.clone(),
@@ -214,6 +213,14 @@ pub fn drive(
     let standings = standings?;
     rotate_command::write(&standings, out)?;
     Ok(rotate_command::exit(&standings))
+}
+
+/// Where the Secrets of consumers go.
+pub(crate) async fn open_target(name: &TargetName) -> anyhow::Result<Target> {
+    Ok(match name {
+        TargetName::Folder(folder) => Target::Folder(Folder::open(folder)?),
+        TargetName::Cluster => Target::Cluster(Cluster::new(connect().await?)),
+    })
 }
 
 /// A client for the cluster of the kubeconfig, or for the one that this pod runs in.

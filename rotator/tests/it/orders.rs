@@ -300,3 +300,43 @@ fn a_plan_says_what_is_done_and_is_refused_once_its_ground_has_moved() {
     let none = site.order(&["apply", "plan.json"]);
     assert!(none.code == 2 && none.err.contains("this is no plan"), "{none:?}");
 }
+
+#[test]
+fn one_of_two_that_stay_leads_and_both_end_when_they_are_told() {
+    use crate::cluster::wait_until;
+    use std::io::Read as _;
+    use std::process::{Child, Stdio};
+    let site = Site::new("the-first-password");
+    let start = || -> Child {
+        let words: Vec<&str> = ["run", "--interval", "1s"].into_iter().chain(DRIVE).collect();
+        site.workshop.rotator(&words).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let end = |mut child: Child| -> String {
+        let id = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        assert!(child.wait().unwrap().success());
+        let mut said = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    };
+    let first = start();
+    wait_until("it has rotated what never ran", || site.phase() == Some(PhaseName::Proven));
+    let lead = || {
+        let read = site.runtime().block_on(site.provider().read(&Key::latest("keyturn/leader"))).unwrap();
+        let stored: serde_json::Value = read.json().expose(|bytes| serde_json::from_slice(bytes)).unwrap();
+        stored["holder"].as_str().unwrap().to_owned()
+    };
+    let leader = lead();
+    let second = start();
+    // A file that it syncs again shows that the first one still works while the second one waits.
+    let secret = std::fs::read_dir(site.path("out")).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(&secret).unwrap();
+    wait_until("the Secret is there again", || secret.exists());
+    assert_eq!(lead(), leader);
+    let said = end(first);
+    assert!(said.contains("proven     run 1") && said.ends_with("stopped\n"), "{said}");
+    wait_until("the second one leads", || lead() != leader);
+    let said = end(second);
+    assert!(said.ends_with("stopped\n"), "{said}");
+    assert_eq!(site.receipts().len(), 1);
+}
