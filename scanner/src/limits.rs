@@ -49,7 +49,7 @@ impl Default for Limits {
             depth: 8,
             entries: 4_000_000,
             time: Duration::from_secs(3600),
-            decoder_memory: 96 * MIB,
+            decoder_memory: 72 * MIB,
             spill: 2 * GIB,
         }
     }
@@ -91,7 +91,7 @@ pub const TABLE: [LimitRow; 7] = [
     LimitRow { name: "time", default: "1h", meaning: "wall-clock time of one target" },
     LimitRow {
         name: "decoder-memory",
-        default: "96MiB",
+        default: "72MiB",
         meaning: "windows of all decoders together; `xz -9` needs 65 MiB; a larger zstd window lies in a file",
     },
     LimitRow {

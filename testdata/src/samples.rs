@@ -85,6 +85,20 @@ fn pdf(text: &[u8]) -> io::Result<Vec<u8>> {
     Ok([head, &stream, b"\nendstream\nendobj\n%%EOF\n"].concat())
 }
 
+/// A small input in the form that [`mend`] makes a file of.
+pub fn dictionary(reader: &str) -> Option<Vec<u8>> {
+    match reader {
+        "oci" => Some(
+            b"\x01{\"schemaVersion\":2,\"manifests\":[{\"digest\":\"@2\"}]}\xff\xff{\"schemaVersion\":2,\
+              \"config\":{\"digest\":\"@3\"},\"layers\":[{\"digest\":\"@4\"}]}\xff{\"rootfs\":{\"diff_ids\":\
+              [\"@4\"]},\"config\":{\"Env\":[\"A=b\"]}}\xfflayer"
+                .to_vec(),
+        ),
+        "git" => Some(b"\x01\x03\x06base\nx\x06\x06\x06\x06\x90\x04\x02no\x07\x03abc".to_vec()),
+        _ => None,
+    }
+}
+
 /// Makes right what chance hardly ever would, so that damage gets further than the first check: checksums of tar
 /// headers; digests of an image's members; the compression of a pack's objects.
 pub fn mend(reader: &str, bytes: &[u8]) -> Vec<u8> {
