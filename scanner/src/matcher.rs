@@ -201,7 +201,6 @@ impl Engine {
         scratch: &mut Scratch,
         window_bytes: usize,
     ) -> Result<Searched, ReadError> {
-        scratch.memories.trim();
         let mut run =
             Run { engine: self, scratch, raws: Vec::new(), position: Position::START, is_full: false };
         if let Some(level) = run.scratch.levels.first_mut() {
@@ -308,6 +307,7 @@ impl Run<'_, '_> {
     }
 
     fn window(&mut self, window: &Window<'_>) {
+        self.scratch.memories.trim();
         let first = self.raws.len();
         let mut found = std::mem::take(&mut self.raws);
         self.level(window, 0, &mut found);

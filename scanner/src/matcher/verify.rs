@@ -17,8 +17,11 @@ use super::raw::Raw;
 
 /// How far to either side of a match its lines reach.
 pub const LINE_CONTEXT: usize = 16 * 1024;
-/// A thread forgets its automata when they hold more than this; the next candidate builds them anew.
-const MEMORY_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// A thread forgets its large automata when all of them hold more than this; the next candidate builds them anew.
+/// With the decoders' budget this is what two threads need to stay near 150 MB.
+const MEMORY_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// To forget what holds less is no gain.
+const LARGE_BYTES_MIN: usize = 64 * 1024;
 
 /// Decides candidates.
 pub struct Verifier {
@@ -36,12 +39,21 @@ pub struct Memories {
 }
 
 impl Memories {
-    /// Keeps what a thread remembers small. Called between haystacks.
+    /// Keeps what a thread remembers small, however long the haystack is. Called between windows.
     pub fn trim(&mut self) {
-        let held: usize = self.by_rule.iter().flatten().map(|memory| memory.bytes()).sum();
-        if held > MEMORY_BYTES_MAX {
+        if self.held() <= MEMORY_BYTES_MAX {
+            return;
+        }
+        for memory in &mut self.by_rule {
+            memory.take_if(|memory| memory.bytes() > LARGE_BYTES_MIN);
+        }
+        if self.held() > MEMORY_BYTES_MAX / 2 {
             self.by_rule.clear();
         }
+    }
+
+    fn held(&self) -> usize {
+        self.by_rule.iter().flatten().map(|memory| memory.bytes()).sum()
     }
 }
 
