@@ -34,8 +34,7 @@ use crate::rotation::stored::StoredJournal;
 use crate::runner;
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
-use crate::target::folder::Folder;
-use crate::target::{Target, TargetName};
+use crate::target::TargetName;
 
 pub mod guard;
 mod leak;
@@ -59,7 +58,7 @@ pub struct RespondArgs {
     /// A file or folder of manifests
     #[arg(long, value_name = "PATH")]
     pub config: PathBuf,
-    /// Where the Secrets of consumers go: `dir:PATH` (one manifest a file, mode 0600)
+    /// Where the Secrets of consumers go: `cluster`, or `dir:PATH` (one manifest a file, mode 0600)
     #[arg(long, value_name = "TARGET")]
     pub target: TargetName,
     /// Say what would be done, and who is affected; change nothing
@@ -87,9 +86,6 @@ pub struct RespondArgs {
 /// # Errors
 /// When a key or the configuration cannot be used, or output cannot be written.
 pub fn run(args: &RespondArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let TargetName::Folder(folder) = &args.target else {
-        anyhow::bail!("rotating for consumers in a cluster is not supported yet; write --target dir:PATH");
-    };
     let key = KnownKey::read(&args.known_key)?;
     let graves = graves(&args.receipts, &args.fingerprint_key, &PrivateKey::read(&args.receipt_key)?)?;
     let ledger = Ledger::read(&args.known_key)?;
@@ -133,7 +129,6 @@ pub fn run(args: &RespondArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
                         stores: &stores,
                         inventory: &inventory,
                         fingerprint_key: &graves.key,
-                        folder,
                     };
                     responder.respond(&found, out).await
                 }
@@ -159,7 +154,6 @@ struct Responder<'a> {
     stores: &'a Stores<'a>,
     inventory: &'a Inventory,
     fingerprint_key: &'a FingerprintKey,
-    folder: &'a std::path::Path,
 }
 
 /// What is to be done about a leak by one Rotation.
@@ -345,7 +339,7 @@ impl Responder<'_> {
     }
 
     async fn drive(&self, name: &str, occasion: &Occasion, out: &mut dyn Write) -> anyhow::Result<Exit> {
-        let target = Target::Folder(Folder::open(self.folder)?);
+        let target = runner::open_target(&self.args.target).await?;
         let keys = Keys {
             fingerprint_key: self.args.fingerprint_key.clone(),
             receipt_key: self.args.receipt_key.clone(),

@@ -216,6 +216,9 @@ pub fn drive(
 }
 
 /// Where the Secrets of consumers go.
+///
+/// # Errors
+/// When the folder cannot be used, or no cluster is known.
 pub(crate) async fn open_target(name: &TargetName) -> anyhow::Result<Target> {
     Ok(match name {
         TargetName::Folder(folder) => Target::Folder(Folder::open(folder)?),

@@ -7,15 +7,19 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use shared::require;
-use shared::testkit::Missing;
+use shared::testkit::{Kube, Missing};
 use testdata::archive::{Compression, Tar};
 use testdata::image::{Image, Layer};
 use testdata::pack::{Packaging, pack};
 
+use crate::cluster::{secret, wait_until};
 use crate::postgres::Shop;
+use crate::rotate_cluster::run_pods;
 use crate::workshop::Ended;
 
 /// How many leaks a run of all tests can wait for.
@@ -45,10 +49,12 @@ fn below(limit: u64) -> u64 {
 struct Loop {
     shop: Shop,
     scanner: PathBuf,
+    /// Where the application runs, if it does; else a folder is the consumer.
+    kube: Option<Kube>,
 }
 
 impl Loop {
-    fn new(shop: Shop, scanner: PathBuf) -> Self {
+    fn new(shop: Shop, scanner: PathBuf, kube: Option<Kube>) -> Self {
         let manifests = shop.manifests();
         let with = "  onLeak: {action: Rotate, deadline: 45s, atDeadline: Wait}\n  grace:";
         shop.workshop.write("config/all.yaml", &manifests.replace("  grace:", with));
@@ -56,7 +62,57 @@ impl Loop {
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(shop.workshop.path("known.key"), private).unwrap();
         std::fs::create_dir(shop.workshop.path("receipts")).unwrap();
-        Self { shop, scanner }
+        Self { shop, scanner, kube }
+    }
+
+    fn target(&self) -> &'static str {
+        if self.kube.is_some() { "cluster" } else { "dir:out" }
+    }
+
+    /// The program, with the cluster if there is one.
+    fn rotator(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.shop.workshop.rotator(arguments);
+        if let Some(kube) = &self.kube {
+            command.env("KUBECONFIG", kube.kubeconfig());
+        }
+        command
+    }
+
+    /// The first secret, and in a cluster the application that uses it.
+    fn begin(&self) {
+        let keys = ["--fingerprint-key", "keys/fingerprint.key", "--receipt-key", "keys/receipts.pem"];
+        let all =
+            ["rotate", "--now", "--config", "config", "--target", self.target(), "--receipts", "receipts"];
+        let first: Ended = self.rotator(&[&all[..], &keys[..]].concat()).output().unwrap().into();
+        assert!(first.code == 0 && first.out.contains("the first secret works"), "{first:?}");
+        let Some(kube) = &self.kube else { return };
+        let container =
+            json!({ "name": "app", "image": "none", "envFrom": [{ "secretRef": { "name": "orders" } }] });
+        let labels = json!({ "app": "orders" });
+        kube.create(
+            "apis/apps/v1/namespaces/shop/deployments",
+            json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "orders" }, "spec": {
+                "replicas": 2, "selector": { "matchLabels": labels },
+                "template": { "metadata": { "labels": labels }, "spec": { "containers": [container] } } } }),
+        );
+        wait_until("the application runs", || {
+            let path = "apis/apps/v1/namespaces/shop/deployments/orders";
+            kube.api("GET", path, None).1["status"]["availableReplicas"] == 2
+        });
+    }
+
+    /// What the application reads is what is published, and it was restarted for it.
+    fn has_moved(&self, runs: usize, password: &str) {
+        let Some(kube) = &self.kube else { return };
+        let found = secret(kube, "shop", "orders").expect("the Secret");
+        assert_eq!(found["data"]["password"], data_encoding::BASE64.encode(password.as_bytes()));
+        let path = "apis/apps/v1/namespaces/shop/deployments/orders";
+        let deployment = kube.api("GET", path, None).1;
+        assert_eq!(
+            deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"],
+            (runs + 1).to_string()
+        );
+        assert_eq!(deployment["status"]["updatedReplicas"], 2);
     }
 
     /// An OCI image with the password in a file that a later layer deletes.
@@ -91,13 +147,12 @@ impl Loop {
     }
 
     fn respond(&self) -> std::process::Command {
-        let all = ["respond", "findings.json", "--config", "config", "--target", "dir:out"];
+        let all = ["respond", "findings.json", "--config", "config", "--target", self.target()];
         let keys = ["--known-key", "known.key", "--fingerprint-key", "keys/fingerprint.key"];
         let receipts = ["--receipt-key", "keys/receipts.pem", "--receipts", "receipts"];
         // The limits have tests of their own.
         let limits = ["--cooldown", "0s", "--daily-budget", "1000", "--breaker", "1000"];
-        let mut command =
-            self.shop.workshop.rotator(&[&all[..], &keys[..], &receipts[..], &limits[..]].concat());
+        let mut command = self.rotator(&[&all[..], &keys[..], &receipts[..], &limits[..]].concat());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -127,9 +182,38 @@ impl Loop {
 #[test]
 fn what_leaks_is_blocked_turned_proven_dead_and_let_through() {
     let (shop, scanner) = (require!(Shop::small()), require!(scanner()));
-    let loop_ = Loop::new(shop, scanner);
-    loop_.shop.first_run();
-    let leaks = std::env::var("KEYTURN_LEAKS").ok().and_then(|text| text.parse().ok()).unwrap_or(LEAKS);
+    leak(&Loop::new(shop, scanner, None), LEAKS);
+}
+
+#[test]
+fn in_a_cluster_the_application_is_restarted_before_the_old_one_dies() {
+    let (shop, scanner) = (require!(Shop::small()), require!(scanner()));
+    let kube = require!(Kube::start_with_controllers());
+    kube.namespace("shop");
+    let account = || kube.api("GET", "api/v1/namespaces/shop/serviceaccounts/default", None).0 == 200;
+    wait_until("pods can be made", account);
+    let over = AtomicBool::new(false);
+    let loop_ = Loop::new(shop, scanner, Some(kube));
+    std::thread::scope(|scope| {
+        let kube = loop_.kube.as_ref().unwrap();
+        // Nothing runs pods here: this says of each that it is ready.
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                run_pods(kube);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| leak(&loop_, LEAKS)));
+        over.store(true, Ordering::Relaxed);
+        if let Err(panic) = done {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+fn leak(loop_: &Loop, leaks: usize) {
+    loop_.begin();
+    let leaks = std::env::var("KEYTURN_LEAKS").ok().and_then(|text| text.parse().ok()).unwrap_or(leaks);
     let (mut times, mut killed) = (Vec::new(), 0);
     let mut longest = LONGEST;
     for leak in 0..leaks {
@@ -160,6 +244,7 @@ fn what_leaks_is_blocked_turned_proven_dead_and_let_through() {
         assert_ne!(now.1, password, "it was turned");
         assert!(loop_.shop.lets_in((&now.0, &now.1)) && !loop_.shop.lets_in((&account, &password)));
         assert_eq!(loop_.shop.receipts().len(), leak + 1, "one value, one rotation");
+        loop_.has_moved(leak + 1, &now.1);
         loop_.known();
         let passed = loop_.scan("app.tar");
         assert_eq!(passed.code, 0, "{passed:?}");
