@@ -28,6 +28,9 @@ fn looks_at(check: &str) -> Option<&'static str> {
         "luhn" => "the digit sum",
         "password" => "whether the value looks like a password that somebody uses",
         "password-strong" | "password-value" => "the value alone",
+        "password-call" => {
+            "whether the value looks like a password, and the function's name like one that takes it"
+        }
         "pem" => "the structure of the key: DER, OpenSSH or PGP",
         "random" => "whether the value looks drawn at random",
         "structure" => "the fields inside the token",
