@@ -187,19 +187,19 @@ fn verify(folder: &Folder, heads: Option<&[Head]>, out: &mut dyn Write) -> anyho
         }
     };
     let links: Vec<String> = ends.iter().map(|last| last.link().to_string()).collect();
-    let count = folder.receipts.len();
+    let count = match folder.receipts.len() {
+        1 => "1 receipt".to_owned(),
+        many => format!("{many} receipts"),
+    };
     let compared = if heads.is_some() { ", which the stores know" } else { "" };
     match links.as_slice() {
         [] => writeln!(out, "no receipts")?,
         [last] => {
-            writeln!(
-                out,
-                "{count} receipts: every signature and the chain hold; the last is {last}{compared}"
-            )?;
+            writeln!(out, "{count}: every signature and the chain hold; the last is {last}{compared}")?;
         }
         many => writeln!(
             out,
-            "{count} receipts: every signature and {} chains hold; the last are {}{compared}",
+            "{count}: every signature and {} chains hold; the last are {}{compared}",
             many.len(),
             many.join(", ")
         )?,
