@@ -251,6 +251,7 @@ def main():
                   "versions": {OURS: commit.stdout.strip(), **{name: version_of(path) for name, path in peers.items()}},
                   "results": results}
         path = os.path.join(HERE, "record", f"{record['date'][:10]}.jsonl")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         print(f"\nrecorded in {os.path.relpath(path)}")
