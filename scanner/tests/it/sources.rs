@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use memchr::memmem;
-use proptest::prelude::*;
 use scanner::blob::{Blob, Content, Flow, Provenance, Sink, Site, Source};
 use scanner::source::{SourceOptions, open};
 use shared::coverage::{Coverage, Excluded, Opaque, Skipped};
@@ -15,6 +14,8 @@ use testdata::image::{Image, Layer};
 use testdata::pack::{Packaging, pack};
 use testdata::random::Random;
 use testdata::traps;
+
+mod layers;
 
 /// Every packaging that the generator knows.
 const PACKAGINGS: [Packaging; 10] = [
@@ -471,76 +472,4 @@ fn the_sink_can_stop_the_walk() {
     let sink = One(Mutex::new(0));
     let _ = source.blobs(&sink);
     assert!(*sink.0.lock().unwrap() < 20);
-}
-
-/// Layers of a few files with colliding names, whiteouts and links.
-fn layers() -> impl Strategy<Value = Vec<Layer>> {
-    let path = prop::sample::select(vec![
-        "a",
-        "a/b",
-        "a/b/c",
-        "d",
-        "d/.wh.e",
-        "d/e",
-        ".wh.a",
-        "d/.wh..wh..opq",
-        "./a//b",
-    ]);
-    let entry = (path, 0_u8..4, prop::collection::vec(any::<u8>(), 0..3000));
-    let layer = prop::collection::vec(entry, 0..8).prop_map(|entries| {
-        let tar = entries.into_iter().fold(Tar::new(), |tar, (path, kind, data)| match kind {
-            0 => tar.folder(path),
-            1 => tar.hard_link(path, "a/b"),
-            _ => tar.file(path, &data),
-        });
-        Layer::new("made", tar)
-    });
-    prop::collection::vec(layer, 1..4)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_packaging_makes_no_difference_to_what_is_seen_of_the_layers(layers in layers()) {
-        let folder = TempDir::new().unwrap();
-        let image = Image { layers, ..Image::new("a:1") };
-        let mut first = None;
-        for packaging in PACKAGINGS {
-            let files = pack(std::slice::from_ref(&image), packaging).unwrap();
-            let seen = scan(&write(&folder, "a.tar", &files.tar()), &[]);
-            prop_assert_eq!(&seen.coverage.skipped.entries, &[]);
-            prop_assert_eq!(first.get_or_insert_with(|| seen.files.clone()), &seen.files, "{:?}", packaging);
-            let stream = Compression::Gzip.pack(&files.tar()).unwrap();
-            let seen = scan(&write(&folder, "a.tgz", &stream), &[]);
-            prop_assert_eq!(first.as_ref(), Some(&seen.files), "{:?} compressed as a whole", packaging);
-        }
-    }
-
-    #[test]
-    fn a_layer_with_a_changed_byte_is_said_and_no_damage_anywhere_crashes(
-        seed in any::<u64>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
-    ) {
-        let folder = TempDir::new().unwrap();
-        let image = traps::build(seed).unwrap().image;
-        for packaging in [Packaging::DockerLegacy, Packaging::Oci(Compression::Gzip)] {
-            let files = pack(std::slice::from_ref(&image), packaging).unwrap();
-            let mut bytes = files.tar();
-            for (at, value) in &flips {
-                let at = at.index(bytes.len());
-                bytes[at] = *value;
-            }
-            scan(&write(&folder, "a.tar", &bytes), &[]);
-
-            let mut damaged = files.clone();
-            let is_layer = |name: &str| name.ends_with("layer.tar") || name.starts_with("blobs/");
-            let mut layers: Vec<_> = damaged.0.iter_mut().filter(|(name, _)| is_layer(name)).collect();
-            let chosen = flips[0].0.index(layers.len());
-            let layer = &mut layers[chosen].1;
-            let at = flips[0].0.index(layer.len());
-            layer[at] ^= 1 | flips[0].1;
-            let seen = scan(&write(&folder, "b.tar", &damaged.tar()), &[]);
-            prop_assert!(!seen.skips().is_empty(), "{packaging:?}: nothing said of byte {at} of file {chosen}");
-        }
-    }
 }
