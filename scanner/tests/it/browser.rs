@@ -2,13 +2,15 @@
 //! (<https://www.w3.org/TR/webdriver2/>).
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shared::testkit::{Folder, Http, Launch, Missing, Port, Server, find};
 
 /// A cold start on a busy machine.
 const START: Duration = Duration::from_secs(60);
+/// How long a page may take to follow a key or a click.
+const SETTLE: Duration = Duration::from_secs(30);
 const FROM: &str = "Debian's chromium and chromium-driver";
 
 /// One window. Dropped, it ends with everything that it started.
@@ -91,6 +93,21 @@ impl Browser {
     /// Runs a script, a function's body, in the page.
     pub fn run(&self, script: &str) -> Value {
         self.ask("POST", "execute/sync", Some(&json!({ "script": script, "args": [] })))
+    }
+
+    /// What a script returns once it is what is wanted: a page follows keys, clicks and loading in its own time.
+    #[track_caller]
+    pub fn shows(&self, script: &str, wanted: impl Into<Value>) {
+        let wanted = wanted.into();
+        let end = Instant::now() + SETTLE;
+        loop {
+            let seen = self.run(script);
+            if seen == wanted || Instant::now() > end {
+                assert_eq!(seen, wanted, "{script}");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Clicks on the first element of a CSS selector.

@@ -212,7 +212,12 @@
       option.value = rules[rule].id;
       select.append(option);
     }
-    search.addEventListener('input', () => { clearTimeout(waiting); waiting = setTimeout(searched, places.length > 5000 ? 150 : 0); });
+    // A long list waits until the typing pauses; a short one follows each letter.
+    search.addEventListener('input', () => {
+      clearTimeout(waiting);
+      if (places.length > 5000) waiting = setTimeout(searched, 150);
+      else searched();
+    });
     select.addEventListener('change', () => { filter.rule = select.value; update(); });
     byId('clear').addEventListener('click', () => { clear(); update(); });
     more.addEventListener('click', draw);
