@@ -50,6 +50,10 @@ pub struct Record {
     /// What was done at each endpoint.
     #[serde(default)]
     pub endpoints: BTreeMap<String, Progress>,
+    /// New secrets of this run that another one took the place of, oldest first. Kept only in a first run: with
+    /// nothing to set in their place, an account may accept one of them until it is taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discarded: Vec<Pending>,
     /// Which consumer has moved to the new credential.
     #[serde(default)]
     pub spread: BTreeMap<String, Moved>,

@@ -370,6 +370,10 @@ fn under_way(teller: &Told, place: &Arc<Place>, inventory: &mut Inventory) {
         let secret = &pending.value.0;
         add(secret, ValueState::Current, teller.strength(secret, true));
     }
+    for discarded in &record.discarded {
+        let secret = &discarded.value.0;
+        add(secret, ValueState::Previous, teller.strength(secret, true));
+    }
     if let Some(outgoing) = record.current.as_ref().and_then(|current| current.value.as_ref()) {
         add(&outgoing.0, ValueState::Previous, teller.strength(&outgoing.0, record.revision > 1));
     }

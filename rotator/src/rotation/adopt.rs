@@ -146,6 +146,7 @@ impl<W: World> Looking<'_, W> {
             reached: BTreeMap::from([(PhaseName::Adopted, now)]),
             current: None,
             endpoints: BTreeMap::new(),
+            discarded: Vec::new(),
             spread: BTreeMap::new(),
             error: None,
             needs_person: None,

@@ -80,6 +80,7 @@ pub(super) async fn begin<W: World>(
         reached: BTreeMap::from([(PhaseName::Planned, now)]),
         current,
         endpoints: BTreeMap::new(),
+        discarded: Vec::new(),
         spread: BTreeMap::new(),
         error: None,
         needs_person: None,

@@ -11,6 +11,7 @@ use shared::fingerprint::Fingerprint;
 use shared::journal::{Phase, Record, Trigger};
 
 use crate::rotation::plan::LateWrites;
+use crate::rotation::step::discard;
 
 /// Changes `record` as the leak of a secret asks; `leaked` is `None` where nobody said which one, which is then the
 /// outgoing one.
@@ -34,7 +35,8 @@ pub fn hurry(
     // run goes on instead. From `Tested` on the same holds for the write that publishes it.
     let can_be_replaced = matches!(record.phase, Phase::Staged { .. } | Phase::Applied { .. });
     if is_pending && can_be_replaced && late_writes == LateWrites::Refused {
-        record.phase = Phase::Planned;
+        let replaced = std::mem::replace(&mut record.phase, Phase::Planned);
+        discard(record, replaced);
         record.endpoints = BTreeMap::new();
     }
     // A run that a person or the calendar began is one that a leak hurries from here on; the first leak stays named.

@@ -152,7 +152,8 @@ pub fn commit(record: &mut Record, change: Change, spec: &Spec, now: Timestamp) 
     // The phase is taken out to be moved into its successor; `Planned` stands in for the time of this call.
     let phase = std::mem::replace(&mut record.phase, Phase::Planned);
     record.phase = match (phase, change) {
-        (Phase::Planned | Phase::Staged { .. }, Change::Staged { slot, pending }) => {
+        (replaced @ (Phase::Planned | Phase::Staged { .. }), Change::Staged { slot, pending }) => {
+            discard(record, replaced);
             // Another secret: what endpoints had of the one before does not count.
             record.endpoints = BTreeMap::new();
             Phase::Staged { slot, pending }
@@ -281,8 +282,24 @@ pub fn commit(record: &mut Record, change: Change, spec: &Spec, now: Timestamp) 
     Ok(())
 }
 
+/// More secrets than a run ever discards: a target rejects a few, and each leak of a new one adds one.
+const DISCARDED_MAX: usize = 32;
+
+/// Another secret takes the place of the one of `phase`, which an account may have by now. Where a credential was
+/// published before this run, that one is set again when the run is aborted; where none was, the discarded one
+/// must be known to be taken away.
+pub fn discard(record: &mut Record, phase: Phase) {
+    let (Phase::Staged { pending, .. } | Phase::Applied { pending, .. }) = phase else { return };
+    if record.current.is_none() {
+        record.discarded.push(pending);
+        let surplus = record.discarded.len().saturating_sub(DISCARDED_MAX);
+        record.discarded.drain(..surplus);
+    }
+}
+
 /// Finished records hold no secret.
 pub fn drop_plaintext(record: &mut Record) {
+    record.discarded.clear();
     if let Some(current) = &mut record.current {
         current.value = None;
     }

@@ -4,14 +4,14 @@
 //! of the new credential that is still on its way finds another version and fails; only then is the new secret
 //! taken away, and what was published before stays what works.
 
-use shared::journal::Record;
+use shared::journal::{Phase, Record};
 use shared::secret::Secret;
 
 use crate::rotation::apply::{Acting, StepError, person};
 use crate::rotation::context::{
     Answer, Backend, CasError, Credential, NoAnswer, Publication, Published, SetError, World,
 };
-use crate::rotation::step::Change;
+use crate::rotation::step::{Change, later};
 
 impl<W: World> Acting<'_, W> {
     pub(super) async fn fence(&self) -> Result<Change, StepError> {
@@ -49,14 +49,12 @@ impl<W: World> Acting<'_, W> {
     }
 
     pub(super) async fn withdraw(&self, endpoint: &str) -> Result<Change, StepError> {
-        let (slot, pending) = self.pending()?;
+        let (slot, _) = self.pending()?;
         let backend = &self.context.backend;
         let foreign = self.foreign(slot).await?;
         // What the account accepted before a first run is not known: it is changed only if this run changed it.
         let untouched = self.record.current.is_none() && !ever_applied(self.record, endpoint);
-        if (foreign.is_some() || untouched)
-            && backend.test(endpoint, slot, &pending.value.0).await? == Answer::Refused
-        {
+        if (foreign.is_some() || untouched) && !self.has_ours(endpoint).await? {
             return Ok(Change::Withdrawn(endpoint.to_owned()));
         }
         if let Some(foreign) = foreign {
@@ -89,26 +87,64 @@ impl<W: World> Acting<'_, W> {
         )
     }
 
-    pub(super) async fn look(&self, endpoint: &str) -> Result<Change, StepError> {
+    /// Whether an endpoint accepts a secret that this run made.
+    async fn has_ours(&self, endpoint: &str) -> Result<bool, StepError> {
         let (slot, pending) = self.pending()?;
-        let backend = &self.context.backend;
-        let writable = self.spec.endpoints.iter().any(|e| e.name == endpoint && !e.read_only);
-        let lost = backend.test(endpoint, slot, &pending.value.0).await? == Answer::Accepted;
-        let kept = match self.keeps(slot) {
-            Some(_) if self.foreign(slot).await?.is_some() => true,
-            Some(old) => backend.test(endpoint, slot, old).await? == Answer::Accepted,
-            None => true,
-        };
-        if !lost && kept {
+        for made in std::iter::once(pending).chain(&self.record.discarded) {
+            if self.context.backend.test(endpoint, slot, &made.value.0).await? == Answer::Accepted {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether an endpoint is as it was before this run, as far as a login can tell.
+    async fn is_as_before(&self, endpoint: &str) -> Result<bool, StepError> {
+        if self.has_ours(endpoint).await? {
+            return Ok(false);
+        }
+        let (slot, _) = self.pending()?;
+        match self.keeps(slot) {
+            Some(old) if self.foreign(slot).await?.is_none() => {
+                Ok(self.context.backend.test(endpoint, slot, old).await? == Answer::Accepted)
+            }
+            Some(_) | None => Ok(true),
+        }
+    }
+
+    pub(super) async fn look(&self, endpoint: &str) -> Result<Change, StepError> {
+        if self.is_as_before(endpoint).await? {
             return Ok(Change::Gone(endpoint.to_owned()));
         }
-        if !writable {
-            // It follows the others; time alone helps.
+        let changed_back = "the new secret was taken away and is still accepted";
+        if self.spec.endpoints.iter().any(|e| e.name == endpoint && !e.read_only) {
+            self.withdraw(endpoint).await?;
+            return self.contradicted(endpoint, changed_back);
+        }
+        // A replica shows what the others have. One of them may have been restored after it was looked at.
+        for writable in self.spec.endpoints.iter().filter(|e| !e.read_only) {
+            if !self.is_as_before(&writable.name).await? {
+                self.withdraw(&writable.name).await?;
+                return self.contradicted(&writable.name, changed_back);
+            }
+        }
+        self.not_followed(endpoint)
+    }
+
+    /// Time alone helps a replica, and not for ever.
+    fn not_followed(&self, endpoint: &str) -> Result<Change, StepError> {
+        let Phase::Aborting { acted_at, .. } = &self.record.phase else {
+            return Err(StepError::WrongPhase("look"));
+        };
+        let ordered_at = self.record.orders.last().map_or(*acted_at, |ordered| ordered.at.max(*acted_at));
+        if self.now() < later(ordered_at, self.spec.spread_timeout) {
             let what = format!("{endpoint} has not followed");
             return Err(NoAnswer { what, class: "replica behind".into() }.into());
         }
-        self.withdraw(endpoint).await?;
-        self.contradicted(endpoint, "the new secret was taken away and is still accepted")
+        Err(person(
+            format!("{endpoint} does not follow: it still accepts the new secret"),
+            format!("look at the replication of {endpoint}, then `rotator retry {}`", self.spec.name),
+        ))
     }
 }
 

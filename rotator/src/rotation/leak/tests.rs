@@ -44,6 +44,7 @@ fn run(phase: Phase) -> Record {
             value: Some(Plaintext(Secret::copy_of(b"old"))),
         }),
         endpoints: BTreeMap::from([("rw".to_owned(), shared::journal::Progress::default())]),
+        discarded: Vec::new(),
         spread: BTreeMap::new(),
         error: None,
         orders: Vec::new(),
