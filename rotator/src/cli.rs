@@ -68,6 +68,8 @@ pub enum Command {
         #[arg(value_name = "CONSUMER")]
         consumer: String,
     },
+    /// In another cluster that a Rotation names: move the consumers here, and say in the store when they have moved
+    Acknowledge(AcknowledgeArgs),
     /// Make journal, published path and server agree after one of them was restored or changed by hand
     Reconcile(OrderArgs),
     /// Stop everything: while a store is frozen no run starts and nothing is revoked, also for leaks
@@ -164,6 +166,9 @@ pub struct PlanArgs {
     /// Plan a run for each, due or not
     #[arg(long)]
     pub now: bool,
+    /// Where the Secrets of consumers will go; with `cluster` the plan names the workloads that will be restarted
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<TargetName>,
     /// Where the plan is written, for `apply`; it holds no value
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -214,6 +219,23 @@ pub struct OrderArgs {
     /// What Rotations are driven with
     #[command(flatten)]
     pub drive: DriveArgs,
+}
+
+/// What `acknowledge` takes.
+#[derive(Debug, Args)]
+pub struct AcknowledgeArgs {
+    /// The name of this cluster, as consumers.clusters of the Rotations has it
+    #[arg(long = "as", value_name = "CLUSTER")]
+    pub name: String,
+    /// A file or folder of manifests
+    #[arg(long, value_name = "PATH")]
+    pub config: PathBuf,
+    /// Where the Secrets of consumers go: `cluster` (whose workloads are restarted and waited for), or `dir:PATH`
+    #[arg(long, value_name = "TARGET", default_value = "cluster")]
+    pub target: TargetName,
+    /// How long to wait for consumers that move; those that take longer are looked at by the next call
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub wait: GoDuration,
 }
 
 /// What `freeze` takes.

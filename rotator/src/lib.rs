@@ -6,6 +6,7 @@
 //! each command of the [`cli`]. What is live is told to scanners by [`known`], and what they find is answered by
 //! [`respond`]. What people order is in [`orders`] and [`freeze_command`]; [`store_command`] works on the local store by hand.
 
+pub mod acknowledge_command;
 pub mod backend;
 pub mod cli;
 pub mod file_store;

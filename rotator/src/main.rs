@@ -50,6 +50,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Release { order, consumer } => {
             orders::run(order, Order::Release { consumer: consumer.clone() }, &mut out)
         }
+        Command::Acknowledge(args) => rotator::acknowledge_command::run(args, &mut out),
         Command::Reconcile(args) => orders::run(args, Order::Reconcile, &mut out),
         Command::Freeze(args) => rotator::freeze_command::run(args, &mut out),
         Command::Known(args) => rotator::known::run(args, &mut out),

@@ -21,6 +21,7 @@ use crate::rotate_command::{Occasion, select};
 use crate::runner;
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
+use crate::target::{Target, TargetName};
 
 pub mod entry;
 pub mod text;
@@ -38,7 +39,16 @@ const CONCURRENCY: usize = 16;
 /// When the configuration cannot be used or the plan cannot be written.
 pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let Some(manifests) = manifests(&args.config)? else { return Ok(Exit::Usage) };
-    let entries = match run(entries(&manifests, &args.names, args.now))? {
+    let asked = async {
+        // Only a cluster has anything to be asked.
+        let target = match &args.target {
+            Some(cluster @ TargetName::Cluster) => Some(runner::open_target(cluster).await?),
+            Some(TargetName::Folder(_)) | None => None,
+        };
+        let client = target.as_ref().and_then(Target::client);
+        anyhow::Ok(entries(&manifests, &args.names, client, args.now).await)
+    };
+    let entries = match run(asked)?? {
         Ok(entries) => entries,
         Err(why) => {
             writeln!(std::io::stderr().lock(), "error: nothing was planned: {why}")?;
@@ -69,7 +79,7 @@ pub fn apply(args: &ApplyArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let names: Vec<String> = acting.iter().map(|entry| entry.rotation.clone()).collect();
-    let now = match run(entries(&manifests, &names, true))? {
+    let now = match run(entries(&manifests, &names, None, true))? {
         Ok(entries) => entries,
         Err(why) => {
             writeln!(std::io::stderr().lock(), "error: nothing was done: {why}")?;
@@ -120,11 +130,16 @@ fn run<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
 }
 
 /// What would be done for each of these names (all, if none is named), in the order of the names.
-async fn entries(manifests: &Manifests, names: &[String], now: bool) -> Result<Vec<Entry>, String> {
+async fn entries(
+    manifests: &Manifests,
+    names: &[String],
+    cluster: Option<&kube::Client>,
+    now: bool,
+) -> Result<Vec<Entry>, String> {
     let selected = select(manifests, names).map_err(|error| error.to_string())?;
     let stores = Stores::new(manifests, Objects::new(manifests, None));
     let entries: Result<Vec<Entry>, String> = stream::iter(selected)
-        .map(|object| entry(object, manifests, &stores, now))
+        .map(|object| entry(object, manifests, &stores, cluster, now))
         .buffered(CONCURRENCY)
         .try_collect()
         .await;

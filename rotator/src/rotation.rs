@@ -9,6 +9,7 @@
 //! secret is set that is not first in the journal; an old one is revoked only after every declared consumer has
 //! moved (or at the deadline of a leak); one epoch at a time commits.
 
+pub mod acknowledged;
 pub mod adopt;
 pub mod apply;
 pub mod begin;

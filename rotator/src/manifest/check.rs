@@ -53,9 +53,31 @@ pub fn check(manifests: &Manifests) -> Vec<Problem> {
     for rotation in &manifests.rotations {
         problems.extend(resolve(rotation, manifests).err().unwrap_or_default());
     }
+    check_accounts(manifests, &mut problems);
     problems.extend(pairs::check(manifests));
     check_targets(manifests, &mut problems);
     problems
+}
+
+/// Two Rotations of one account would each take away what the other has set.
+fn check_accounts(manifests: &Manifests, problems: &mut Vec<Problem>) {
+    let mut owners: BTreeMap<(&str, &str), String> = BTreeMap::new();
+    for rotation in &manifests.rotations {
+        let target = rotation.spec.target_ref.name.as_str();
+        for (path, account) in rotation.spec.strategy.accounts() {
+            match owners.get(&(target, account)) {
+                Some(owner) if *owner != rotation.full_name() => {
+                    let what =
+                        format!("{owner} rotates {account} of {target} already; one of the two must go");
+                    problems.push(rotation.problem("Rotation", &path, what));
+                }
+                Some(_) => {}
+                None => {
+                    owners.insert((target, account), rotation.full_name());
+                }
+            }
+        }
+    }
 }
 
 /// The problems of one store by itself.

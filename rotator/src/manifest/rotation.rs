@@ -141,6 +141,20 @@ pub struct StrategySpec {
     pub single: Option<SingleSpec>,
 }
 
+impl StrategySpec {
+    /// Every account that is named, with the path of the field that names it.
+    pub fn accounts(&self) -> Vec<(String, &str)> {
+        let two = self.alternating.iter().flat_map(|two| two.accounts.iter().enumerate()).map(
+            |(index, account)| (format!("spec.strategy.alternating.accounts[{index}]"), account.as_str()),
+        );
+        let dual =
+            self.dual.iter().map(|one| ("spec.strategy.dual.account".to_owned(), one.account.as_str()));
+        let single =
+            self.single.iter().map(|one| ("spec.strategy.single.account".to_owned(), one.account.as_str()));
+        two.chain(dual).chain(single).collect()
+    }
+}
+
 /// Two accounts of one role.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]

@@ -10,9 +10,11 @@ use crate::manifest::rotation::{ClusterRotationTargetSpec, RotationSpec};
 use crate::provider::ReadError;
 use crate::rotation::context::Journal as _;
 use crate::rotation::discovered;
-use crate::rotation::resolve::{Resolved, resolve};
+use crate::rotation::resolve::{Resolved, resolve, uid};
+use crate::rotation::rollout::Rollout;
 use crate::rotation::spec::Strategy;
 use crate::rotation::stored::StoredJournal;
+use crate::rotation::workloads::Mark;
 use crate::sync::stores::Stores;
 
 const PLAN_VERSION: u32 = 1;
@@ -72,6 +74,12 @@ pub struct Entry {
     pub path: String,
     /// Secrets that are made from it.
     pub secrets: Vec<String>,
+    /// Workloads that use these Secrets, as far as the cluster was asked: each is restarted, or waited for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<String>,
+    /// Other clusters, which acknowledge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clusters: Vec<String>,
     /// Consumers that a person must release.
     pub released_by_hand: Vec<String>,
     /// What is done at the target, without values, in order.
@@ -113,7 +121,8 @@ impl Entry {
     }
 }
 
-/// What would be done for one Rotation now; `now` starts one that is not due too.
+/// What would be done for one Rotation now; `now` starts one that is not due too. `cluster`, if it is given, is asked
+/// which workloads use its Secrets.
 ///
 /// # Errors
 /// When the Rotation, its store or its journal cannot be read, in one line.
@@ -121,6 +130,7 @@ pub async fn entry(
     object: &Object<RotationSpec>,
     manifests: &Manifests,
     stores: &Stores<'_>,
+    cluster: Option<&kube::Client>,
     now: bool,
 ) -> Result<Entry, String> {
     let name = object.full_name();
@@ -157,10 +167,30 @@ pub async fn entry(
         account,
         old_account,
         path: format!("{} in {}", publish.key, store.name()),
+        restarts: match cluster {
+            Some(client) => restarts(object, manifests, client).await?,
+            None => Vec::new(),
+        },
+        clusters: object.spec.consumers.clusters.clone(),
         secrets: discovered::names(object, manifests),
         released_by_hand: spec.external,
         rotation: name,
     })
+}
+
+async fn restarts(
+    object: &Object<RotationSpec>,
+    manifests: &Manifests,
+    client: &kube::Client,
+) -> Result<Vec<String>, String> {
+    let nothing = std::collections::BTreeMap::new();
+    // No workload bears the mark of a version that is not there yet.
+    let mark = Mark::new(&uid(object), u64::MAX);
+    let rollout = Rollout { client, mark, restart: false, changed: &nothing };
+    let found = rollout.observe(&discovered::names(object, manifests)).await;
+    found
+        .map(|all| all.into_iter().map(|consumer| consumer.name).collect())
+        .map_err(|lost| format!("{}: {lost}", object.full_name()))
 }
 
 fn action(record: Option<&Record>, start: bool) -> (Action, String) {

@@ -38,12 +38,18 @@ fn write_entry(entry: &Entry, out: &mut dyn Write) -> std::io::Result<()> {
     };
     writeln!(out, "    account   {account}")?;
     writeln!(out, "    publish   {}", entry.path)?;
-    for (word, names) in [("Secrets", &entry.secrets), ("by hand", &entry.released_by_hand)] {
+    let named = [
+        ("Secrets ", &entry.secrets),
+        ("restarts", &entry.restarts),
+        ("clusters", &entry.clusters),
+        ("by hand ", &entry.released_by_hand),
+    ];
+    for (word, names) in named {
         if !names.is_empty() {
             let shown = names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
             let more = names.len().saturating_sub(NAMES_SHOWN);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            writeln!(out, "    {word}   {shown}{more}")?;
+            writeln!(out, "    {word}  {shown}{more}")?;
         }
     }
     for statement in &entry.statements {

@@ -124,7 +124,8 @@ impl Consumers for Discovered<'_> {
             && consumers.iter().all(|consumer| consumer.state == ConsumerState::Moved)
         {
             let secrets: Vec<String> = consumers.iter().map(|consumer| consumer.name.clone()).collect();
-            let rollout = Rollout { client, mark: Mark::new(&self.uid, version), changed: moved };
+            let rollout =
+                Rollout { client, mark: Mark::new(&self.uid, version), restart: true, changed: moved };
             consumers.extend(rollout.observe(&secrets).await?);
         }
         Ok(consumers)

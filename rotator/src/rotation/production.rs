@@ -11,6 +11,7 @@ use crate::backend::define::Definition;
 use crate::manifest::Manifests;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::RotationSpec;
+use crate::rotation::acknowledged::Everyone;
 use crate::rotation::context::{Context, World};
 use crate::rotation::discovered::Discovered;
 use crate::rotation::issue::ReceiptBook;
@@ -29,7 +30,7 @@ impl<'a> World for Production<'a> {
     type Journal = StoredJournal;
     type Publication = StoredPublication;
     type Backend = AnyBackend;
-    type Consumers = Discovered<'a>;
+    type Consumers = Everyone<'a>;
     type Clock = SystemClock;
     type Maker = SystemMaker;
     type Receipts = ReceiptBook;
@@ -118,6 +119,8 @@ pub async fn ready<'a>(
         },
         part: publish.properties.password.clone(),
     };
+    let discovered = Discovered::new(object, manifests, target);
+    let consumers = Everyone::new(discovered, object, &provider);
     let context = Context {
         holder: holder(),
         is_gone,
@@ -130,7 +133,7 @@ pub async fn ready<'a>(
             spec.strategy.next_slot(None).to_owned(),
         ),
         backend,
-        consumers: Discovered::new(object, manifests, target),
+        consumers,
         clock: SystemClock,
         maker: SystemMaker::new(fingerprint_key),
         receipts,

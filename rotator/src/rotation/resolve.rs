@@ -7,6 +7,7 @@ use crate::manifest::Manifests;
 use crate::manifest::object::Object;
 use crate::manifest::problem::Problem;
 use crate::manifest::rotation::{LeakDeadline, RotationSpec, StrategySpec};
+use crate::rotation::acknowledged;
 use crate::rotation::generate::Policy;
 use crate::rotation::schedule::{Schedule, ScheduleError};
 use crate::rotation::spec::{AtDeadline, Grace, OnLeak, Spec, Strategy};
@@ -50,8 +51,15 @@ pub fn resolve(object: &Object<RotationSpec>, manifests: &Manifests) -> Result<R
     if spec.grace.max < spec.grace.duration {
         problems.push(complain("spec.grace.max", "shorter than duration; write at least that".to_owned()));
     }
-    if !spec.consumers.clusters.is_empty() {
-        problems.push(complain("spec.consumers.clusters", "other clusters are not supported yet".to_owned()));
+    let clusters = &spec.consumers.clusters;
+    for (index, cluster) in clusters.iter().enumerate() {
+        let path = format!("spec.consumers.clusters[{index}]");
+        if !acknowledged::is_name(cluster) {
+            let what = "a cluster's name has lower-case letters, digits and `-`, at most 63".to_owned();
+            problems.push(complain(&path, what));
+        } else if clusters[..index].contains(cluster) {
+            problems.push(complain(&path, format!("{cluster} is named twice; take one out")));
+        }
     }
     if let (Some(Strategy::Alternating { .. }), None) = (&strategy, &spec.publish.properties.username) {
         let what = "with two accounts consumers must read which one: name the property of the user name";
@@ -88,7 +96,7 @@ pub fn resolve(object: &Object<RotationSpec>, manifests: &Manifests) -> Result<R
 
 /// What makes this Rotation another one than the next of its name. Objects of files have no uid: their name is all
 /// that they are.
-pub(super) fn uid(object: &Object<RotationSpec>) -> String {
+pub(crate) fn uid(object: &Object<RotationSpec>) -> String {
     object.meta.uid.clone().unwrap_or_else(|| format!("file:{}", object.full_name()))
 }
 

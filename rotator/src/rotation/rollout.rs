@@ -30,6 +30,8 @@ pub struct Rollout<'a> {
     pub client: &'a Client,
     /// What marks a restart.
     pub mark: Mark,
+    /// Whether those without the mark are restarted; else they are only named.
+    pub restart: bool,
     /// When each Secret was changed, as the journal has it; by `namespace/name`.
     pub changed: &'a BTreeMap<String, Moved>,
 }
@@ -115,9 +117,11 @@ impl Rollout<'_> {
             let name = object.name_any();
             let stand = if self.mark.is_on(template) {
                 stand(&object)
-            } else {
+            } else if self.restart {
                 self.restart::<K>(namespace, &name).await?;
                 Stand::Moving("it is being restarted")
+            } else {
+                Stand::Moving("it would be restarted")
             };
             all.push(consumer(kind, namespace, &name, stand));
         }

@@ -1,5 +1,6 @@
 //! `rotator check`, and what the command line refuses.
 
+use crate::rotate::MANIFESTS;
 use crate::workshop::Workshop;
 
 const GOOD: &str = "
@@ -58,6 +59,20 @@ fn what_is_not_built_is_refused_and_not_ignored() {
     let ended = workshop.run(&["check", "--config", "a.yaml"]);
     assert_eq!(ended.code, 2);
     assert!(ended.err.contains("spec.syncWindows: a sync window is not supported yet"), "{}", ended.err);
+}
+
+#[test]
+fn two_rotations_of_one_account_are_refused() {
+    let workshop = Workshop::new();
+    let (before, rotation) =
+        MANIFESTS.split_once("---\napiVersion: keyturn.dev/v1alpha1\nkind: Rotation").unwrap();
+    let rotation = format!("---\napiVersion: keyturn.dev/v1alpha1\nkind: Rotation{rotation}");
+    let second = rotation.replace("{name: site,", "{name: twin,").replace("key: shop/site", "key: shop/twin");
+    workshop.write("a.yaml", &format!("{before}{rotation}{second}"));
+    let ended = workshop.run(&["check", "--config", "a.yaml"]);
+    assert_eq!(ended.code, 2);
+    let said = "Rotation shop/twin: spec.strategy.single.account: shop/site rotates demo of site already";
+    assert!(ended.err.contains(said), "{}", ended.err);
 }
 
 #[test]

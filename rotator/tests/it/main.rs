@@ -2,6 +2,7 @@
 // The setting that allows these in tests knows functions marked as tests, not the helpers beside them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod acknowledge;
 mod check;
 mod cluster;
 mod conformance;

@@ -14,7 +14,7 @@ fn template(labels: &Value) -> Value {
         "env": [{ "name": "P", "valueFrom": { "secretKeyRef": { "name": "site", "key": "password" } } }] }] } })
 }
 
-fn workload(kube: &Kube, kind: &str, name: &str, more: &Value) {
+pub fn workload(kube: &Kube, kind: &str, name: &str, more: &Value) {
     let labels = json!({ "app": name });
     let mut spec = json!({ "selector": { "matchLabels": labels }, "template": template(&labels) });
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -106,6 +106,13 @@ fn workloads_are_restarted_once_and_waited_for() {
         let set = kube.api("GET", "apis/apps/v1/namespaces/shop/statefulsets/queue", None).1;
         deployment["status"]["availableReplicas"] == 2 && set["status"]["readyReplicas"] == 1
     });
+
+    let plan = ["plan", "--config", "config", "--target", "cluster", "--now"];
+    let plan = site.workshop.run_with(&kube.kubeconfig(), &plan);
+    let named = "Deployment shop/api, Deployment shop/idle, StatefulSet shop/queue, CronJob shop/night, Pod shop/tool";
+    assert!(plan.code == 0 && plan.out.contains(named), "{plan:?}");
+    let template = "apis/apps/v1/namespaces/shop/deployments/api";
+    assert_eq!(kube.api("GET", template, None).1["spec"]["template"]["metadata"]["annotations"], Value::Null);
 
     let begun = rotate(&site, &kube, &["--now"]);
     assert!(begun.code == 0 && begun.out.contains("Published  goes on at"), "{begun:?}");
