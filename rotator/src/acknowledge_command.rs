@@ -11,8 +11,6 @@ use shared::journal::Moved;
 
 use crate::cli::AcknowledgeArgs;
 use crate::manifest::Manifests;
-use crate::manifest::check::check as check_manifests;
-use crate::manifest::load::load;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::RotationSpec;
 use crate::provider::{Key, ReadError};
@@ -20,6 +18,7 @@ use crate::rotation::acknowledged::{Place, Word};
 use crate::rotation::context::{ConsumerState, Consumers as _};
 use crate::rotation::discovered::{Discovered, names};
 use crate::runner;
+use crate::source::{Source, read_or_say, runtime};
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
 use crate::target::Target;
@@ -42,28 +41,20 @@ enum Standing {
 /// # Errors
 /// When the configuration cannot be used or output cannot be written.
 pub fn run(args: &AcknowledgeArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let (manifests, mut problems) = load(&args.config);
-    problems.extend(check_manifests(&manifests));
-    if !problems.is_empty() {
-        runner::print_problems(problems)?;
-        return Ok(Exit::Usage);
-    }
     let cluster = &args.name;
-    let named: Vec<&Object<RotationSpec>> = manifests
-        .rotations
-        .iter()
-        .filter(|object| object.spec.consumers.clusters.contains(cluster))
-        .collect();
-    anyhow::ensure!(
-        !named.is_empty(),
-        "no Rotation names the cluster {cluster}; write it into spec.consumers.clusters, or correct --as"
-    );
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = runtime()?;
     let exit = runtime.block_on(async {
+        let Some(source) = read_or_say(&args.source).await? else { return Ok(Exit::Usage) };
+        let names_us = |object: &&Object<RotationSpec>| object.spec.consumers.clusters.contains(cluster);
+        let named: Vec<&Object<RotationSpec>> = source.manifests.rotations.iter().filter(names_us).collect();
+        anyhow::ensure!(
+            !named.is_empty(),
+            "no Rotation names the cluster {cluster}; write it into spec.consumers.clusters, or correct --as"
+        );
         let target = runner::open_target(&args.target).await?;
         let mut exit = Exit::Done;
         for object in named {
-            let line = match patiently(object, &manifests, &target, cluster, args.wait.0).await {
+            let line = match patiently(object, &source, &target, cluster, args.wait.0).await {
                 Ok(Standing::Nothing) => "nothing is published yet".to_owned(),
                 Ok(Standing::Moved { version, consumers }) => {
                     let who = runner::count(consumers, "consumer");
@@ -87,14 +78,14 @@ pub fn run(args: &AcknowledgeArgs, out: &mut dyn Write) -> anyhow::Result<Exit> 
 
 async fn patiently(
     object: &Object<RotationSpec>,
-    manifests: &Manifests,
+    source: &Source,
     target: &Target,
     cluster: &str,
     patience: Duration,
 ) -> Result<Standing, String> {
     let end = Instant::now() + patience;
     loop {
-        let standing = once(object, manifests, target, cluster).await?;
+        let standing = once(object, source, target, cluster).await?;
         if !matches!(standing, Standing::Moving { .. }) || Instant::now() + PAUSE > end {
             return Ok(standing);
         }
@@ -104,11 +95,13 @@ async fn patiently(
 
 async fn once(
     object: &Object<RotationSpec>,
-    manifests: &Manifests,
+    source: &Source,
     target: &Target,
     cluster: &str,
 ) -> Result<Standing, String> {
-    let stores = Stores::new(manifests, Objects::new(manifests, target.client().cloned()));
+    let manifests = &source.manifests;
+    let client = source.client.as_ref().or(target.client()).cloned();
+    let stores = Stores::new(manifests, Objects::new(manifests, client));
     let standing = look(object, manifests, target, cluster, &stores).await;
     stores.close().await;
     standing

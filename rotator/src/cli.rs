@@ -132,7 +132,7 @@ pub struct SyncArgs {
 }
 
 /// Where manifests come from: exactly one.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct SourceArgs {
     /// A file or folder of manifests
@@ -160,9 +160,9 @@ pub struct PlanArgs {
     /// Rotations by name or namespace/name; all, if none is named
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
-    /// A file or folder of manifests
-    #[arg(long, value_name = "PATH")]
-    pub config: PathBuf,
+    /// Where manifests come from
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Plan a run for each, due or not
     #[arg(long)]
     pub now: bool,
@@ -193,9 +193,9 @@ pub struct StatusArgs {
     /// Rotations by name or namespace/name; all, if none is named
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
-    /// A file or folder of manifests
-    #[arg(long, value_name = "PATH")]
-    pub config: PathBuf,
+    /// Where manifests come from
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// For people, or for programs
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: StatusFormat,
@@ -227,9 +227,9 @@ pub struct AcknowledgeArgs {
     /// The name of this cluster, as consumers.clusters of the Rotations has it
     #[arg(long = "as", value_name = "CLUSTER")]
     pub name: String,
-    /// A file or folder of manifests
-    #[arg(long, value_name = "PATH")]
-    pub config: PathBuf,
+    /// Where manifests come from
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Where the Secrets of consumers go: `cluster` (whose workloads are restarted and waited for), or `dir:PATH`
     #[arg(long, value_name = "TARGET", default_value = "cluster")]
     pub target: TargetName,
@@ -241,9 +241,9 @@ pub struct AcknowledgeArgs {
 /// What `freeze` takes.
 #[derive(Debug, Args)]
 pub struct FreezeArgs {
-    /// A file or folder of manifests: every store that a Rotation of theirs publishes to is frozen
-    #[arg(long, value_name = "PATH")]
-    pub config: PathBuf,
+    /// Where manifests come from: every store that a Rotation of theirs publishes to is frozen
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Why; everybody who meets the freeze reads it
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub reason: Option<String>,
@@ -285,9 +285,9 @@ pub struct RotateArgs {
 /// What every command takes that drives Rotations.
 #[derive(Debug, Args)]
 pub struct DriveArgs {
-    /// A file or folder of manifests
-    #[arg(long, value_name = "PATH")]
-    pub config: PathBuf,
+    /// Where manifests come from
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Where the Secrets of consumers go: `cluster` (whose workloads are restarted and waited for), or `dir:PATH`
     /// (one manifest a file, mode 0600)
     #[arg(long, value_name = "TARGET")]

@@ -6,13 +6,10 @@ use std::io::Write;
 use shared::exit::Exit;
 
 use crate::cli::FreezeArgs;
-use crate::manifest::Manifests;
-use crate::manifest::check::check as check_manifests;
-use crate::manifest::load::load;
 use crate::orders::actor;
 use crate::rotation::context::Freeze;
 use crate::rotation::freeze;
-use crate::runner;
+use crate::source::{Source, read_or_say, runtime};
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
 
@@ -21,29 +18,23 @@ use crate::sync::stores::Stores;
 /// # Errors
 /// When the configuration cannot be used or output cannot be written.
 pub fn run(args: &FreezeArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let (manifests, mut problems) = load(&args.config);
-    problems.extend(check_manifests(&manifests));
-    if !problems.is_empty() {
-        runner::print_problems(problems)?;
-        return Ok(Exit::Usage);
-    }
-    if manifests.rotations.is_empty() {
-        anyhow::bail!("no Rotation is in these manifests, so there is nothing to freeze");
-    }
-    let wanted = (!args.lift).then(|| freeze::now(actor(), args.reason.clone()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let exit = runtime.block_on(write_all(&manifests, wanted.as_ref(), out));
+    let runtime = runtime()?;
+    let exit = runtime.block_on(async {
+        let Some(source) = read_or_say(&args.source).await? else { return Ok(Exit::Usage) };
+        if source.manifests.rotations.is_empty() {
+            anyhow::bail!("no Rotation is in these manifests, so there is nothing to freeze");
+        }
+        let wanted = (!args.lift).then(|| freeze::now(actor(), args.reason.clone()));
+        write_all(&source, wanted.as_ref(), out).await
+    });
     runtime.shutdown_background();
     exit
 }
 
 /// One store that cannot be frozen does not keep the others from it.
-async fn write_all(
-    manifests: &Manifests,
-    wanted: Option<&Freeze>,
-    out: &mut dyn Write,
-) -> anyhow::Result<Exit> {
-    let stores = Stores::new(manifests, Objects::new(manifests, None));
+async fn write_all(source: &Source, wanted: Option<&Freeze>, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let manifests = &source.manifests;
+    let stores = Stores::new(manifests, Objects::new(manifests, source.client.clone()));
     let mut exit = Exit::Done;
     let mut references = BTreeMap::new();
     for rotation in &manifests.rotations {

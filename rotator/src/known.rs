@@ -18,10 +18,10 @@ use shared::known::{Issue, KnownFileBuilder, KnownKey, Nonce, ValueState};
 use shared::receipt::Folder;
 use shared::signing::{PrivateKey, TrustedKeys};
 
-use crate::manifest::check::check as check_manifests;
+use crate::cli::SourceArgs;
 use crate::manifest::duration::GoDuration;
-use crate::manifest::load::load;
 use crate::runner;
+use crate::source::{read_or_say, runtime};
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
 
@@ -35,9 +35,9 @@ use ledger::{Issued, Ledger};
 /// The arguments of `rotator known`.
 #[derive(Debug, Args)]
 pub struct KnownArgs {
-    /// A file or folder of manifests
-    #[arg(long, value_name = "PATH")]
-    pub config: PathBuf,
+    /// Where manifests come from
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// The known file; replaced in one step, mode 0600
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -69,24 +69,21 @@ pub struct KnownArgs {
 pub fn run(args: &KnownArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let key = KnownKey::read(&args.key_file)?;
     let signer = PrivateKey::read(&args.receipt_key)?;
-    let (manifests, mut problems) = load(&args.config);
-    problems.extend(check_manifests(&manifests));
-    if !problems.is_empty() {
-        runner::print_problems(problems)?;
-        return Ok(Exit::Usage);
-    }
     let graves = match (&args.receipts, &args.fingerprint_key) {
         (Some(folder), Some(key)) => Some(graves(folder, key, &signer)?),
         _ => None,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = runtime()?;
     let collected = runtime.block_on(async {
-        let stores = Stores::new(&manifests, Objects::new(&manifests, None));
-        let collected = collect(&manifests, &stores, usize::from(args.previous), graves.as_ref()).await;
+        let Some(source) = read_or_say(&args.source).await? else { return anyhow::Ok(None) };
+        let manifests = &source.manifests;
+        let stores = Stores::new(manifests, Objects::new(manifests, source.client.clone()));
+        let collected = collect(manifests, &stores, usize::from(args.previous), graves.as_ref()).await;
         stores.close().await;
-        collected
+        Ok(Some(collected))
     });
     runtime.shutdown_background();
+    let Some(collected) = collected? else { return Ok(Exit::Usage) };
     match collected {
         Ok(inventory) => write(args, &key, &signer, &inventory, out),
         Err(error) => {

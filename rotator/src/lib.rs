@@ -25,6 +25,7 @@ pub mod rotate_command;
 pub mod rotation;
 pub mod run_command;
 pub mod runner;
+pub mod source;
 pub mod status;
 pub mod store_command;
 pub mod sync;

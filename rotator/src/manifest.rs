@@ -20,10 +20,13 @@ pub mod status;
 pub mod store;
 pub mod support;
 
+use std::collections::BTreeMap;
+
 use self::core::{ConfigValues, SecretValues};
 use self::external_secret::{ClusterExternalSecretSpec, ExternalSecretSpec};
 use self::object::Object;
 use self::rotation::{ClusterRotationTargetSpec, RotationSpec};
+use self::status::RotationStatus;
 use self::store::{ClusterSecretStoreSpec, SecretStoreSpec};
 
 /// Everything that was read.
@@ -41,6 +44,10 @@ pub struct Manifests {
     pub rotation_targets: Vec<Object<ClusterRotationTargetSpec>>,
     /// What is rotated when.
     pub rotations: Vec<Object<RotationSpec>>,
+    /// What was reported before on Rotations of a cluster, by `namespace/name`; nothing for those of files.
+    pub rotation_status: BTreeMap<String, RotationStatus>,
+    /// What is wrong with Rotations of a cluster beside each other, by `namespace/name`; of files it stops the run.
+    pub rotation_conflicts: BTreeMap<String, problem::Problem>,
     /// Secrets that stores refer to.
     pub secrets: Vec<Object<SecretValues>>,
     /// ConfigMaps that stores and templates refer to.

@@ -13,12 +13,10 @@ use shared::exit::Exit;
 use shared::journal::Trigger;
 
 use crate::cli::{ApplyArgs, PlanArgs};
-use crate::manifest::Manifests;
-use crate::manifest::check::check as check_manifests;
-use crate::manifest::load::load;
 use crate::orders::actor;
 use crate::rotate_command::{Occasion, select};
 use crate::runner;
+use crate::source::{Source, read_or_say, runtime};
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
 use crate::target::{Target, TargetName};
@@ -38,17 +36,20 @@ const CONCURRENCY: usize = 16;
 /// # Errors
 /// When the configuration cannot be used or the plan cannot be written.
 pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let Some(manifests) = manifests(&args.config)? else { return Ok(Exit::Usage) };
-    let asked = async {
+    let runtime = runtime()?;
+    let entries = runtime.block_on(async {
+        let Some(source) = read_or_say(&args.source).await? else { return anyhow::Ok(None) };
         // Only a cluster has anything to be asked.
         let target = match &args.target {
             Some(cluster @ TargetName::Cluster) => Some(runner::open_target(cluster).await?),
             Some(TargetName::Folder(_)) | None => None,
         };
         let client = target.as_ref().and_then(Target::client);
-        anyhow::Ok(entries(&manifests, &args.names, client, args.now).await)
-    };
-    let entries = match run(asked)?? {
+        Ok(Some(entries(&source, &args.names, client, args.now).await))
+    });
+    runtime.shutdown_background();
+    let Some(entries) = entries? else { return Ok(Exit::Usage) };
+    let entries = match entries {
         Ok(entries) => entries,
         Err(why) => {
             writeln!(std::io::stderr().lock(), "error: nothing was planned: {why}")?;
@@ -72,14 +73,20 @@ pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
 /// When the configuration or the plan cannot be used, or output cannot be written.
 pub fn apply(args: &ApplyArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let plan = read(&args.plan)?;
-    let Some(manifests) = manifests(&args.drive.config)? else { return Ok(Exit::Usage) };
     let acting: Vec<&Entry> = plan.rotations.iter().filter(|e| e.action != Action::Nothing).collect();
     if acting.is_empty() {
         writeln!(out, "the plan has nothing to do")?;
         return Ok(Exit::Done);
     }
     let names: Vec<String> = acting.iter().map(|entry| entry.rotation.clone()).collect();
-    let now = match run(entries(&manifests, &names, None, true))? {
+    let runtime = runtime()?;
+    let now = runtime.block_on(async {
+        let Some(source) = read_or_say(&args.drive.source).await? else { return anyhow::Ok(None) };
+        Ok(Some(entries(&source, &names, None, true).await))
+    });
+    runtime.shutdown_background();
+    let Some(now) = now? else { return Ok(Exit::Usage) };
+    let now = match now {
         Ok(entries) => entries,
         Err(why) => {
             writeln!(std::io::stderr().lock(), "error: nothing was done: {why}")?;
@@ -112,32 +119,16 @@ pub fn apply(args: &ApplyArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     Ok(exits.into_iter().max_by_key(weight).unwrap_or(Exit::Done))
 }
 
-fn manifests(config: &std::path::Path) -> anyhow::Result<Option<Manifests>> {
-    let (manifests, mut problems) = load(config);
-    problems.extend(check_manifests(&manifests));
-    if problems.is_empty() {
-        return Ok(Some(manifests));
-    }
-    runner::print_problems(problems)?;
-    Ok(None)
-}
-
-fn run<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(future);
-    runtime.shutdown_background();
-    Ok(result)
-}
-
 /// What would be done for each of these names (all, if none is named), in the order of the names.
 async fn entries(
-    manifests: &Manifests,
+    source: &Source,
     names: &[String],
     cluster: Option<&kube::Client>,
     now: bool,
 ) -> Result<Vec<Entry>, String> {
+    let manifests = &source.manifests;
     let selected = select(manifests, names).map_err(|error| error.to_string())?;
-    let stores = Stores::new(manifests, Objects::new(manifests, None));
+    let stores = Stores::new(manifests, Objects::new(manifests, source.client.clone()));
     let entries: Result<Vec<Entry>, String> = stream::iter(selected)
         .map(|object| entry(object, manifests, &stores, cluster, now))
         .buffered(CONCURRENCY)

@@ -17,13 +17,11 @@ use shared::known::{KnownKey, ValueState};
 use shared::secret::{Redacted, Secret};
 use shared::signing::PrivateKey;
 
+use crate::cli::SourceArgs;
 use crate::known::graves;
 use crate::known::inventory::{Inventory, PREVIOUS_MAX, Value, collect};
 use crate::known::ledger::Ledger;
 use crate::known::place::Place;
-use crate::manifest::Manifests;
-use crate::manifest::check::check as check_manifests;
-use crate::manifest::load::load;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::{LeakAction, RotationSpec, StrategySpec};
 use crate::provider::Provider;
@@ -32,6 +30,7 @@ use crate::rotation::context::Journal as _;
 use crate::rotation::production::Keys;
 use crate::rotation::stored::StoredJournal;
 use crate::runner;
+use crate::source::{Source, read_or_say, runtime};
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
 use crate::target::TargetName;
@@ -55,9 +54,9 @@ pub struct RespondArgs {
     /// The report of `scanner scan --known … --format json`
     #[arg(value_name = "FINDINGS")]
     pub findings: PathBuf,
-    /// A file or folder of manifests
-    #[arg(long, value_name = "PATH")]
-    pub config: PathBuf,
+    /// Where manifests come from
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Where the Secrets of consumers go: `cluster`, or `dir:PATH` (one manifest a file, mode 0600)
     #[arg(long, value_name = "TARGET")]
     pub target: TargetName,
@@ -102,16 +101,12 @@ pub fn run(args: &RespondArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
         writeln!(out, "no finding is about a known value; nothing to do")?;
         return Ok(Exit::Done);
     }
-    let (manifests, mut problems) = load(&args.config);
-    problems.extend(check_manifests(&manifests));
-    if !problems.is_empty() {
-        runner::print_problems(problems)?;
-        return Ok(Exit::Usage);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
-        let stores = Stores::new(&manifests, Objects::new(&manifests, None));
-        let collected = collect(&manifests, &stores, PREVIOUS_MAX, Some(&graves)).await;
+        let Some(source) = read_or_say(&args.source).await? else { return Ok(Exit::Usage) };
+        let manifests = &source.manifests;
+        let stores = Stores::new(manifests, Objects::new(manifests, source.client.clone()));
+        let collected = collect(manifests, &stores, PREVIOUS_MAX, Some(&graves)).await;
         let exit = match collected {
             Err(error) => {
                 writeln!(
@@ -125,7 +120,7 @@ pub fn run(args: &RespondArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
                 Ok(found) => {
                     let responder = Responder {
                         args,
-                        manifests: &manifests,
+                        source: &source,
                         stores: &stores,
                         inventory: &inventory,
                         fingerprint_key: &graves.key,
@@ -150,7 +145,7 @@ fn refuse(args: &RespondArgs, error: &report::ReportError) -> anyhow::Result<Exi
 
 struct Responder<'a> {
     args: &'a RespondArgs,
-    manifests: &'a Manifests,
+    source: &'a Source,
     stores: &'a Stores<'a>,
     inventory: &'a Inventory,
     fingerprint_key: &'a FingerprintKey,
@@ -217,6 +212,7 @@ impl Responder<'_> {
             let users = if users.is_empty() { "none that is known here".into() } else { users.join(", ") };
             writeln!(out, "    Secrets that use it: {users}")?;
             let rotations: Vec<&Object<RotationSpec>> = self
+                .source
                 .manifests
                 .rotations
                 .iter()
@@ -326,7 +322,7 @@ impl Responder<'_> {
             |object: &Object<RotationSpec>| Place { path: String::new(), ..Place::of_rotation(object) };
         let mut seen = vec![place(object)];
         let mut others = Vec::new();
-        for other in &self.manifests.rotations {
+        for other in &self.source.manifests.rotations {
             let place = place(other);
             if seen.iter().any(|one: &Place| one.is_same_as(&place)) {
                 continue;
@@ -347,7 +343,7 @@ impl Responder<'_> {
         };
         let names = [name.to_owned()];
         let means = Means { target: &target, keys: &keys, wait: PATIENCE, concurrency: 1 };
-        let standings = rotate_command::rotate(self.manifests, &names, occasion, &means).await?;
+        let standings = rotate_command::rotate(self.source, &names, occasion, &means).await?;
         write!(out, "    ").context("cannot write to standard output")?;
         rotate_command::write(&standings, out)?;
         Ok(rotate_command::exit(&standings))

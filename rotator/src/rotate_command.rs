@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use futures::StreamExt as _;
 use futures::stream;
 use jiff::Timestamp;
+use kube::Client;
 use shared::exit::Exit;
 use shared::fingerprint::Fingerprint;
 use shared::journal::{Order, Phase, Record, Trigger};
@@ -21,7 +22,9 @@ use crate::rotation::drive::{End, Wish, drive};
 use crate::rotation::pairs;
 use crate::rotation::production::{Keys, Ready, ready};
 use crate::rotation::resolve::resolve;
+use crate::rotation::status;
 use crate::rotation::stored::{StoredJournal, StoredNeighbour};
+use crate::source::Source;
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
 use crate::target::Target;
@@ -82,22 +85,28 @@ pub struct Standing {
 /// # Errors
 /// When a name is none of a Rotation.
 pub async fn rotate(
-    manifests: &Manifests,
+    source: &Source,
     names: &[String],
     occasion: &Occasion,
     means: &Means<'_>,
 ) -> anyhow::Result<Vec<Standing>> {
+    let manifests = &source.manifests;
     let mut selected = select(manifests, names)?;
     // Of paired ones, those that go first are opened first.
     selected.sort_by_key(|object| pairs::depth(object, manifests));
     let limits = Limits::new(manifests);
-    let stores = Stores::new(manifests, Objects::new(manifests, means.target.client().cloned()));
+    let client = source.client.as_ref().or(means.target.client()).cloned();
+    let stores = Stores::new(manifests, Objects::new(manifests, client));
     let mut standings: Vec<(usize, Standing)> = stream::iter(selected.into_iter().enumerate())
         .map(|(index, object)| {
             let (stores, limits) = (&stores, &limits);
             async move {
                 let _place = limits.place(object).await;
-                (index, one(object, manifests, stores, occasion, means).await)
+                let standing = one(object, manifests, stores, occasion, means).await;
+                if let Some(client) = &source.client {
+                    tell(client, object, manifests, &standing).await;
+                }
+                (index, standing)
             }
         })
         .buffer_unordered(means.concurrency)
@@ -106,6 +115,18 @@ pub async fn rotate(
     stores.close().await;
     standings.sort_by_key(|(index, _)| *index);
     Ok(standings.into_iter().map(|(_, standing)| standing).collect())
+}
+
+/// Reports on the object in the cluster. One that cannot be told is named in the log: the journal is what counts.
+async fn tell(client: &Client, object: &Object<RotationSpec>, manifests: &Manifests, standing: &Standing) {
+    let before = manifests.rotation_status.get(&standing.name).cloned().unwrap_or_default();
+    let schedule = resolve(object, manifests).ok().map(|resolved| resolved.schedule);
+    let Some(next) = status::next(&before, object, standing, schedule.as_ref(), Timestamp::now()) else {
+        return;
+    };
+    if let Err(why) = status::write(client, object, &next).await {
+        tracing::warn!(rotation = %standing.name, %why, "its status was not written");
+    }
 }
 
 /// How many Rotations of a target may be worked on at once, where the target says so.

@@ -33,6 +33,7 @@ pub mod retire;
 pub mod rollout;
 pub mod schedule;
 pub mod spec;
+pub mod status;
 pub mod step;
 pub mod stored;
 pub mod system;

@@ -13,16 +13,15 @@ use jiff::Timestamp;
 use shared::exit::Exit;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{RunArgs, SourceArgs, SyncArgs};
+use crate::cli::{RunArgs, SyncArgs};
 use crate::manifest::Manifests;
-use crate::manifest::check::check as check_manifests;
-use crate::manifest::load::load;
 use crate::provider::Provider;
 use crate::rotate_command::{self, Means, Occasion};
 use crate::rotation::leader;
 use crate::rotation::production::Keys;
 use crate::rotation::system::{holder, is_gone};
 use crate::runner::{self, Synced};
+use crate::source::{Read, Source, read};
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
 use crate::target::Target;
@@ -109,27 +108,30 @@ struct Rounds<'a> {
 impl Rounds<'_> {
     /// One round, and what is to be said of it.
     async fn one(&self) -> String {
-        let (manifests, mut problems) = load(&self.args.drive.config);
-        problems.extend(check_manifests(&manifests));
-        if !problems.is_empty() {
-            let lines: Vec<String> = problems.iter().map(|problem| format!("error: {problem}\n")).collect();
-            return format!("{}error: this round was left out; correct the manifests\n", lines.concat());
-        }
-        match self.lead(&manifests).await {
+        let source = match read(&self.args.drive.source).await {
+            Ok(Read::Usable(source)) => source,
+            Ok(Read::Mistakes(problems)) => {
+                let lines: Vec<String> =
+                    problems.iter().map(|problem| format!("error: {problem}\n")).collect();
+                return format!("{}error: this round was left out; correct the manifests\n", lines.concat());
+            }
+            Err(error) => return format!("error: this round was left out: {error:#}\n"),
+        };
+        match self.lead(&source).await {
             Ok(true) => {}
             Ok(false) => return "another rotator leads\n".to_owned(),
             Err(why) => return format!("error: nobody knows who leads: {why}\n"),
         }
         let mut said = Vec::new();
         self.sync(&mut said).await;
-        self.rotate(&manifests, &mut said).await;
+        self.rotate(&source, &mut said).await;
         String::from_utf8_lossy(&said).into_owned()
     }
 
     async fn sync(&self, said: &mut Vec<u8>) {
         let drive = &self.args.drive;
         let sync = SyncArgs {
-            source: SourceArgs { config: Some(drive.config.clone()), cluster: false },
+            source: drive.source.clone(),
             namespace: None,
             target: drive.target.clone(),
             now: false,
@@ -147,7 +149,7 @@ impl Rounds<'_> {
         written.unwrap_or_default();
     }
 
-    async fn rotate(&self, manifests: &Manifests, said: &mut Vec<u8>) {
+    async fn rotate(&self, source: &Source, said: &mut Vec<u8>) {
         let drive = &self.args.drive;
         let keys = Keys {
             fingerprint_key: drive.fingerprint_key.clone(),
@@ -158,15 +160,17 @@ impl Rounds<'_> {
         let wait = drive.wait.0.min(self.args.interval.0);
         let concurrency = usize::from(drive.concurrency);
         let means = Means { target: self.target, keys: &keys, wait, concurrency };
-        let written = match rotate_command::rotate(manifests, &[], &Occasion::Due, &means).await {
+        let written = match rotate_command::rotate(source, &[], &Occasion::Due, &means).await {
             Ok(standings) => rotate_command::write(&standings, said),
             Err(error) => writeln!(said, "error: nothing was rotated: {error:#}").map_err(Into::into),
         };
         written.unwrap_or_default();
     }
 
-    async fn lead(&self, manifests: &Manifests) -> Result<bool, String> {
-        let stores = Stores::new(manifests, Objects::new(manifests, self.target.client().cloned()));
+    async fn lead(&self, source: &Source) -> Result<bool, String> {
+        let manifests = &source.manifests;
+        let client = source.client.as_ref().or(self.target.client()).cloned();
+        let stores = Stores::new(manifests, Objects::new(manifests, client));
         let leads = match provider(manifests, &stores).await? {
             // Nothing to rotate: syncs of two rotators do not harm each other.
             None => Ok(true),
@@ -181,9 +185,11 @@ impl Rounds<'_> {
 
     /// The next one need not wait for the end of the lease.
     async fn leave(&self) {
-        let (manifests, _) = load(&self.args.drive.config);
-        let stores = Stores::new(&manifests, Objects::new(&manifests, self.target.client().cloned()));
-        if let Ok(Some(provider)) = provider(&manifests, &stores).await
+        let Ok(Read::Usable(source)) = read(&self.args.drive.source).await else { return };
+        let manifests = &source.manifests;
+        let client = source.client.as_ref().or(self.target.client()).cloned();
+        let stores = Stores::new(manifests, Objects::new(manifests, client));
+        if let Ok(Some(provider)) = provider(manifests, &stores).await
             && let Err(why) = leader::give_back(&provider, &self.holder, Timestamp::now()).await
         {
             tracing::warn!(%why, "the lead was not given back; it ends by itself");

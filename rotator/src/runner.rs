@@ -18,10 +18,12 @@ use crate::manifest::external_secret::{ClusterExternalSecret, ExternalSecret, Ex
 use crate::manifest::load::load;
 use crate::manifest::object::Object;
 use crate::manifest::problem::Problem;
+use crate::manifest::rotation::{ClusterRotationTarget, Rotation};
 use crate::manifest::store::{ClusterSecretStore, SecretStore};
 use crate::orders::actor;
 use crate::rotate_command::{self, Means, Occasion};
 use crate::rotation::production::Keys;
+use crate::source::{read_or_say, runtime};
 use crate::store_command::{self, StoreArgs, Streams};
 use crate::sync::objects::Objects;
 use crate::sync::outcome::Summary;
@@ -193,13 +195,8 @@ pub fn drive(
     occasion: &Occasion,
     out: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
-    let (manifests, mut problems) = load(&args.config);
-    problems.extend(check_manifests(&manifests));
-    if !problems.is_empty() {
-        print_problems(problems)?;
-        return Ok(Exit::Usage);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = runtime()?;
+    let Some(source) = runtime.block_on(read_or_say(&args.source))? else { return Ok(Exit::Usage) };
     let target = runtime.block_on(open_target(&args.target))?;
     let keys = Keys {
         fingerprint_key: args.fingerprint_key.clone(),
@@ -208,7 +205,7 @@ pub fn drive(
     };
     let means =
         Means { target: &target, keys: &keys, wait: args.wait.0, concurrency: usize::from(args.concurrency) };
-    let standings = runtime.block_on(rotate_command::rotate(&manifests, names, occasion, &means));
+    let standings = runtime.block_on(rotate_command::rotate(&source, names, occasion, &means));
     runtime.shutdown_background();
     let standings = standings?;
     rotate_command::write(&standings, out)?;
@@ -227,7 +224,7 @@ pub(crate) async fn open_target(name: &TargetName) -> anyhow::Result<Target> {
 }
 
 /// A client for the cluster of the kubeconfig, or for the one that this pod runs in.
-async fn connect() -> anyhow::Result<kube::Client> {
+pub(crate) async fn connect() -> anyhow::Result<kube::Client> {
     // The error itself quotes the kubeconfig, which holds credentials.
     let mut config = kube::Config::infer().await.map_err(|_| {
         anyhow::anyhow!("no cluster is known: set KUBECONFIG to a valid kubeconfig, or run this in a pod")
@@ -266,9 +263,14 @@ pub fn store(args: &StoreArgs) -> anyhow::Result<Exit> {
 /// # Errors
 /// When standard output cannot be written.
 pub fn crds(out: &mut dyn Write) -> anyhow::Result<Exit> {
-    for crd in
-        [SecretStore::crd(), ClusterSecretStore::crd(), ExternalSecret::crd(), ClusterExternalSecret::crd()]
-    {
+    for crd in [
+        SecretStore::crd(),
+        ClusterSecretStore::crd(),
+        ExternalSecret::crd(),
+        ClusterExternalSecret::crd(),
+        ClusterRotationTarget::crd(),
+        Rotation::crd(),
+    ] {
         let text = serde_saphyr::to_string(&crd).context("cannot write a definition as YAML")?;
         write!(out, "---\n{text}")?;
     }

@@ -11,8 +11,6 @@ use shared::journal::{Phase, Record};
 
 use crate::cli::{StatusArgs, StatusFormat};
 use crate::manifest::Manifests;
-use crate::manifest::check::check as check_manifests;
-use crate::manifest::load::load;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::RotationSpec;
 use crate::provider::{Provider, VersionState};
@@ -24,7 +22,7 @@ use crate::rotation::production::open_backend;
 use crate::rotation::resolve::{Resolved, resolve};
 use crate::rotation::spec::Strategy;
 use crate::rotation::stored::StoredJournal;
-use crate::runner;
+use crate::source::{Source, read_or_say, runtime};
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
 
@@ -43,16 +41,13 @@ const SESSIONS_MAX: usize = 100;
 /// # Errors
 /// When the configuration cannot be used or output cannot be written.
 pub fn run(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let (manifests, mut problems) = load(&args.config);
-    problems.extend(check_manifests(&manifests));
-    if !problems.is_empty() {
-        runner::print_problems(problems)?;
-        return Ok(Exit::Usage);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let report = runtime.block_on(report(&manifests, &args.names));
+    let runtime = runtime()?;
+    let report = runtime.block_on(async {
+        let Some(source) = read_or_say(&args.source).await? else { return Ok(None) };
+        report(&source, &args.names).await.map(Some)
+    });
     runtime.shutdown_background();
-    let report = report?;
+    let Some(report) = report? else { return Ok(Exit::Usage) };
     match args.format {
         StatusFormat::Table => table::write(&report, out)?,
         StatusFormat::Json => {
@@ -67,9 +62,10 @@ pub fn run(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// When a name is none of a Rotation.
-pub async fn report(manifests: &Manifests, names: &[String]) -> anyhow::Result<Report> {
+pub async fn report(source: &Source, names: &[String]) -> anyhow::Result<Report> {
+    let manifests = &source.manifests;
     let selected = select(manifests, names)?;
-    let stores = Stores::new(manifests, Objects::new(manifests, None));
+    let stores = Stores::new(manifests, Objects::new(manifests, source.client.clone()));
     let now = Timestamp::now();
     let mut lines: Vec<(usize, Line)> = stream::iter(selected.into_iter().enumerate())
         .map(|(index, object)| {

@@ -14,6 +14,7 @@ use super::external_secret::{
 use super::load::is_dns_name;
 use super::object::Object;
 use super::problem::Problem;
+use super::rotation::RotationSpec;
 use super::store::{FileSpec, SecretKeyRef, SecretStoreSpec, VaultSpec};
 use super::support;
 use crate::rotation::pairs;
@@ -53,31 +54,43 @@ pub fn check(manifests: &Manifests) -> Vec<Problem> {
     for rotation in &manifests.rotations {
         problems.extend(resolve(rotation, manifests).err().unwrap_or_default());
     }
-    check_accounts(manifests, &mut problems);
+    problems.extend(account_conflicts(manifests).into_values());
     problems.extend(pairs::check(manifests));
     check_targets(manifests, &mut problems);
     problems
 }
 
-/// Two Rotations of one account would each take away what the other has set.
-fn check_accounts(manifests: &Manifests, problems: &mut Vec<Problem>) {
-    let mut owners: BTreeMap<(&str, &str), String> = BTreeMap::new();
+/// Two Rotations of one account would each take away what the other has set. The problem of every Rotation that
+/// shares one, by `namespace/name`.
+pub fn account_conflicts(manifests: &Manifests) -> BTreeMap<String, Problem> {
+    struct Owner<'m> {
+        rotation: &'m Object<RotationSpec>,
+        path: String,
+    }
+    let mut owners: BTreeMap<(&str, &str), Vec<Owner<'_>>> = BTreeMap::new();
     for rotation in &manifests.rotations {
-        let target = rotation.spec.target_ref.name.as_str();
         for (path, account) in rotation.spec.strategy.accounts() {
-            match owners.get(&(target, account)) {
-                Some(owner) if *owner != rotation.full_name() => {
-                    let what =
-                        format!("{owner} rotates {account} of {target} already; one of the two must go");
-                    problems.push(rotation.problem("Rotation", &path, what));
-                }
-                Some(_) => {}
-                None => {
-                    owners.insert((target, account), rotation.full_name());
-                }
-            }
+            owners
+                .entry((&rotation.spec.target_ref.name, account))
+                .or_default()
+                .push(Owner { rotation, path });
         }
     }
+    let mut conflicts = BTreeMap::new();
+    for ((target, account), owners) in owners {
+        for Owner { rotation, path } in &owners {
+            let name = rotation.full_name();
+            // One that names an account twice, or that is there twice, has a problem of its own.
+            let Some(other) =
+                owners.iter().map(|owner| owner.rotation.full_name()).find(|other| *other != name)
+            else {
+                continue;
+            };
+            let what = format!("{other} rotates {account} of {target} too; one of the two must go");
+            conflicts.insert(name, rotation.problem("Rotation", path, what));
+        }
+    }
+    conflicts
 }
 
 /// The problems of one store by itself.

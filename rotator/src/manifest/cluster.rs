@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Manifests;
-use super::check::{check_external_secret, check_store};
+use super::check::{account_conflicts, check_external_secret, check_store};
 use super::load::{GROUP, object_from};
 use super::node::Node;
 use super::object::{Object, Origin, full_name};
@@ -16,6 +16,8 @@ use super::problem::Problem;
 use super::status::ExternalSecretStatus;
 use crate::target::cluster::words;
 
+/// Group and version of our own kinds.
+const KEYTURN: (&str, &str) = ("keyturn.dev", "v1alpha1");
 /// Objects asked for at once: the API server's memory and ours stay small.
 const PAGE: u32 = 500;
 
@@ -53,6 +55,35 @@ pub enum ClusterReadError {
         /// Why, in our words.
         why: String,
     },
+}
+
+/// Reads everything that a rotation needs, of the whole cluster. Objects that are wrong by themselves are left
+/// out and named in `unreadable`.
+///
+/// # Errors
+/// When a kind cannot be listed.
+pub async fn read_all(client: &Client) -> Result<Manifests, ClusterReadError> {
+    let (mut manifests, live) = read(client, None).await?;
+    let there = live.into_iter().filter(|live| !live.deleting);
+    manifests.external_secrets = there.filter_map(|live| live.object.ok()).collect();
+    for value in list_of(client, KEYTURN, "ClusterRotationTarget", "clusterrotationtargets", None).await? {
+        let target = parse(value, "ClusterRotationTarget", false, &mut manifests.unreadable);
+        manifests.rotation_targets.extend(target);
+    }
+    for value in list_of(client, KEYTURN, "Rotation", "rotations", None).await? {
+        if value.pointer("/metadata/deletionTimestamp").is_some() {
+            continue;
+        }
+        // A status that another version of a controller wrote must not hide the object.
+        let status =
+            value.get("status").cloned().map(serde_json::from_value).and_then(Result::ok).unwrap_or_default();
+        if let Some(rotation) = parse(value, "Rotation", true, &mut manifests.unreadable) {
+            manifests.rotation_status.insert(Object::full_name(&rotation), status);
+            manifests.rotations.push(rotation);
+        }
+    }
+    manifests.rotation_conflicts = account_conflicts(&manifests);
+    Ok(manifests)
 }
 
 /// Reads stores and ExternalSecrets of the whole cluster, or of one namespace.
@@ -141,7 +172,17 @@ async fn list(
     plural: &str,
     namespace: Option<&str>,
 ) -> Result<Vec<Value>, ClusterReadError> {
-    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, "v1", kind), plural);
+    list_of(client, (GROUP, "v1"), kind, plural, namespace).await
+}
+
+async fn list_of(
+    client: &Client,
+    (group, version): (&str, &str),
+    kind: &'static str,
+    plural: &str,
+    namespace: Option<&str>,
+) -> Result<Vec<Value>, ClusterReadError> {
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
     let api: Api<DynamicObject> = match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),

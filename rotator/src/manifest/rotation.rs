@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::duration::GoDuration;
 use super::external_secret::StoreRef;
 use super::postgresql::{AdminRef, PostgreSqlSpec};
+use super::status::RotationStatus;
 
 /// A target, written by the platform team: an application team can only name it.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -56,7 +57,20 @@ pub struct HtpasswdSpec {
 
 /// One credential, written by the application team.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[kube(group = "keyturn.dev", version = "v1alpha1", kind = "Rotation", namespaced, shortname = "rot")]
+#[kube(
+    group = "keyturn.dev",
+    version = "v1alpha1",
+    kind = "Rotation",
+    namespaced,
+    status = "RotationStatus",
+    shortname = "rot",
+    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name":"Run","type":"integer","jsonPath":".status.revision"}"#,
+    printcolumn = r#"{"name":"Next","type":"date","jsonPath":".status.nextRun"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RotationSpec {
     /// The target.

@@ -1,5 +1,6 @@
 //! What is reported back on the objects in a cluster.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,27 @@ pub struct ExternalSecretStatus {
     /// The Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
+}
+
+/// The status of a Rotation.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RotationStatus {
+    /// The generation of the object that this is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The highest run that was ever seen in the journal: one that is older was restored, and needs a person.
+    #[serde(default)]
+    pub revision: u64,
+    /// Where that run stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// When the next run is due (RFC 3339); absent while suspended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_run: Option<String>,
+    /// Ready, Progressing and NeedsPerson.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
 }
 
 /// A Secret's name.
@@ -87,4 +109,21 @@ pub struct FailedNamespace {
     /// Why.
     #[serde(default)]
     pub reason: String,
+}
+
+/// Puts a condition in the place of the one of its type; its time moves only with its status.
+pub fn set_condition(conditions: &mut Vec<Condition>, mut condition: Condition, now: Timestamp) {
+    let old = conditions.iter_mut().find(|old| old.kind == condition.kind);
+    let since = old.as_ref().filter(|old| old.status == condition.status);
+    let since = since.and_then(|old| old.last_transition_time.clone());
+    condition.last_transition_time = Some(since.unwrap_or_else(|| seconds(now)));
+    match old {
+        Some(old) => *old = condition,
+        None => conditions.push(condition),
+    }
+}
+
+/// Kubernetes writes times in whole seconds.
+pub fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -33,7 +33,8 @@ pub struct Resolved {
 /// # Errors
 /// Every mistake.
 pub fn resolve(object: &Object<RotationSpec>, manifests: &Manifests) -> Result<Resolved, Vec<Problem>> {
-    let mut problems = Vec::new();
+    let mut problems: Vec<Problem> =
+        manifests.rotation_conflicts.get(&object.full_name()).cloned().into_iter().collect();
     let spec = &object.spec;
     let complain = |path: &str, what: String| object.problem(KIND, path, what);
     let strategy = strategy(object, &mut problems);
@@ -71,7 +72,10 @@ pub fn resolve(object: &Object<RotationSpec>, manifests: &Manifests) -> Result<R
             let spec = Spec {
                 name: object.full_name(),
                 uid: uid(object),
-                revision_seen: 0,
+                revision_seen: manifests
+                    .rotation_status
+                    .get(&object.full_name())
+                    .map_or(0, |status| status.revision),
                 strategy,
                 endpoints: backend.endpoints().to_vec(),
                 policy,

@@ -9,7 +9,7 @@ use super::due::resource_version;
 use super::outcome::{Outcome, SyncError};
 use crate::manifest::external_secret::{ExternalSecret, ExternalSecretSpec};
 use crate::manifest::object::Object;
-use crate::manifest::status::{Binding, Condition, ExternalSecretStatus};
+use crate::manifest::status::{Binding, Condition, ExternalSecretStatus, seconds, set_condition};
 use crate::target::cluster::words;
 
 /// The longest message of a condition: it is read in a terminal.
@@ -41,7 +41,14 @@ pub fn next(
         }
     };
     let mut status = before.clone();
-    set_ready(&mut status.conditions, ready, reason, message, now);
+    let condition = Condition {
+        kind: "Ready".to_owned(),
+        status: if ready { "True" } else { "False" }.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: None,
+    };
+    set_condition(&mut status.conditions, condition, now);
     if ready {
         status.refresh_time = Some(seconds(now));
         if let Some(object) = object {
@@ -51,29 +58,6 @@ pub fn next(
         }
     }
     (status != *before).then_some(status)
-}
-
-/// Replaces the Ready condition; its time moves only with its status, and an unchanged one is left as it is.
-fn set_ready(conditions: &mut Vec<Condition>, ready: bool, reason: &str, message: String, now: Timestamp) {
-    let status = if ready { "True" } else { "False" };
-    let old = conditions.iter().find(|condition| condition.kind == "Ready");
-    let since = old.filter(|old| old.status == status).and_then(|old| old.last_transition_time.clone());
-    let condition = Condition {
-        kind: "Ready".to_owned(),
-        status: status.to_owned(),
-        reason: reason.to_owned(),
-        message,
-        last_transition_time: Some(since.unwrap_or_else(|| seconds(now))),
-    };
-    match conditions.iter_mut().find(|condition| condition.kind == "Ready") {
-        Some(old) => *old = condition,
-        None => conditions.push(condition),
-    }
-}
-
-/// Kubernetes writes times in whole seconds.
-fn seconds(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Writes a status.

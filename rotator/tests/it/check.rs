@@ -71,7 +71,7 @@ fn two_rotations_of_one_account_are_refused() {
     workshop.write("a.yaml", &format!("{before}{rotation}{second}"));
     let ended = workshop.run(&["check", "--config", "a.yaml"]);
     assert_eq!(ended.code, 2);
-    let said = "Rotation shop/twin: spec.strategy.single.account: shop/site rotates demo of site already";
+    let said = "Rotation shop/twin: spec.strategy.single.account: shop/site rotates demo of site too";
     assert!(ended.err.contains(said), "{}", ended.err);
 }
 

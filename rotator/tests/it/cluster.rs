@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::CustomResourceExt;
 use rotator::manifest::external_secret::{ClusterExternalSecret, ExternalSecret};
+use rotator::manifest::rotation::{ClusterRotationTarget, Rotation};
 use rotator::manifest::store::{ClusterSecretStore, SecretStore};
 use serde_json::{Value, json};
 use shared::testkit::Kube;
@@ -20,8 +21,14 @@ pub fn install_definitions(kube: &Kube) {
 }
 
 fn install(kube: &Kube) {
-    let crds =
-        [SecretStore::crd(), ClusterSecretStore::crd(), ExternalSecret::crd(), ClusterExternalSecret::crd()];
+    let crds = [
+        SecretStore::crd(),
+        ClusterSecretStore::crd(),
+        ExternalSecret::crd(),
+        ClusterExternalSecret::crd(),
+        ClusterRotationTarget::crd(),
+        Rotation::crd(),
+    ];
     for crd in crds {
         let name = crd.metadata.name.clone().expect("a name");
         let path = format!("apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
@@ -32,8 +39,9 @@ fn install(kube: &Kube) {
             conditions.iter().any(|c| c["type"] == "Established" && c["status"] == "True")
         };
         wait_until(&format!("{name} is established"), established);
-        let plural = name.split('.').next().expect("a plural");
-        let served = || kube.api("GET", &format!("apis/external-secrets.io/v1/{plural}"), None).0 == 200;
+        let (plural, group) = name.split_once('.').expect("a plural and a group");
+        let version = if group == "keyturn.dev" { "v1alpha1" } else { "v1" };
+        let served = || kube.api("GET", &format!("apis/{group}/{version}/{plural}"), None).0 == 200;
         wait_until(&format!("{name} is served"), served);
     }
 }

@@ -15,6 +15,7 @@ mod replay;
 mod respond;
 mod rotate;
 mod rotate_cluster;
+mod rotate_objects;
 mod stopping;
 mod store;
 mod sync_cluster;
