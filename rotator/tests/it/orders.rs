@@ -340,3 +340,36 @@ fn one_of_two_that_stay_leads_and_both_end_when_they_are_told() {
     assert!(said.ends_with("stopped\n"), "{said}");
     assert_eq!(site.receipts().len(), 1);
 }
+
+#[test]
+fn a_journal_that_was_edited_by_hand_stops_the_run_and_is_not_quoted() {
+    let site = Site::new("the-first-password");
+    site.manifests(&[EXTERNAL]);
+    let begun = site.order(&["rotate", "--now"]);
+    assert!(begun.code == 0 && begun.out.contains("Published"), "{begun:?}");
+    let key = "keyturn/journal/shop/site";
+    let document = site.runtime().block_on(site.provider().read(&Key::latest(key))).unwrap();
+    let good = document.json().expose(<[u8]>::to_vec);
+    let before = (site.htpasswd(), site.published());
+    let edits: [(&str, &str, &str); 3] = [
+        ("\"Published\"", "\"Done\"", "the journal is not a record of this program"),
+        ("\"revision\":1", "\"revision\":0", "the journal contradicts itself"),
+        ("\"version\":1,", "\"version\":9,", "the journal has version 9"),
+    ];
+    for (from, to, said) in edits {
+        let text = String::from_utf8(good.clone()).unwrap();
+        assert!(text.contains(from), "{from}");
+        let edited = Secret::from_string(text.replacen(from, to, 1));
+        site.runtime().block_on(site.provider().write(key, edited, None)).unwrap();
+        let ended = site.order(&["rotate", "--resume"]);
+        assert!(ended.code == 3 && ended.out.contains(said), "{ended:?}");
+        assert!(ended.out.contains("put back an earlier version of the journal"), "{ended:?}");
+        for part in [before.1["password"].as_str().unwrap(), "dGhlLWZpcnN0LXBhc3N3b3Jk"] {
+            assert!(!ended.out.contains(part) && !ended.err.contains(part));
+        }
+        assert_eq!((site.htpasswd(), site.published()), before, "nothing was done");
+    }
+    site.runtime().block_on(site.provider().write(key, Secret::new(good), None)).unwrap();
+    let released = site.order(&["release", "site", "legacy-batch"]);
+    assert!(released.code == 0 && released.out.contains("proven"), "{released:?}");
+}

@@ -136,3 +136,25 @@ fn workloads_are_restarted_once_and_waited_for() {
         assert!(!text.contains(&new) && !text.contains("the-first-password"));
     }
 }
+
+#[test]
+fn a_workload_that_crashes_keeps_the_run_waiting_and_then_calls_a_person() {
+    let kube = require!(Kube::start_with_controllers());
+    kube.namespace("shop");
+    let account = || kube.api("GET", "api/v1/namespaces/shop/serviceaccounts/default", None).0 == 200;
+    wait_until("pods can be made", account);
+    let site = Site::new("the-first-password");
+    let impatient = crate::rotate::MANIFESTS.replace("  grace:", "  spreadTimeout: 3s\n  grace:");
+    site.workshop.write("config/all.yaml", &impatient);
+    workload(&kube, "Deployment", "crashing", &json!({ "replicas": 1 }));
+    assert_eq!(rotate(&site, &kube, &["--now"]).code, 0);
+    wait_until("a person is called", || {
+        run_pods(&kube);
+        let ended = rotate(&site, &kube, &["--resume"]);
+        assert!(ended.code == 0 || ended.code == 3, "{ended:?}");
+        ended.out.contains("consumers still use the old secret: Deployment shop/crashing; it stays alive")
+    });
+    let still = rotate(&site, &kube, &["--resume"]);
+    assert!(still.code == 3 && still.out.contains("then `rotator retry shop/site`"), "{still:?}");
+    assert_eq!(site.receipts().len(), 0);
+}
