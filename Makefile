@@ -1,6 +1,6 @@
 # `make` alone lists what there is. The settings of CI stand in .ci/run.
 .DELETE_ON_ERROR:
-.PHONY: help demo test install lint bench
+.PHONY: help demo test install lint bench simulate mutants
 
 # Both as in testdata/install/common.sh.
 cache := $(or $(KEYTURN_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keyturn)
@@ -18,6 +18,9 @@ bench: ## Speed beside peers and floors, on the corpus of benches/corpus.sh.
 
 simulate: ## 200,000 seeds of the rotation machine's simulation (KEYTURN_SEED=N runs one again).
 	KEYTURN_SEEDS=200000 cargo test --release --locked -p rotator --lib simulation -- --nocapture
+
+mutants: ## Whether the tests of the rotation machine notice what is broken on purpose (cargo install cargo-mutants).
+	KEYTURN_SEEDS=800 CARGO_PROFILE_DEV_DEBUG=0 cargo mutants -p rotator --sharding round-robin --shard $(or $(SHARD),0/1)
 
 install: ## The servers and tools of the tests, kept in ~/.cache/keyturn (KEYTURN_CACHE).
 	@testdata/install/all.sh

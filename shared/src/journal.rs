@@ -311,6 +311,10 @@ pub struct Pending {
     pub fingerprint: Fingerprint,
     /// Counts from 1; a target that rejects a value gets another one under the next number.
     pub attempt: u32,
+    /// Whether it took the place of another secret of this run. Where a target cannot refuse late writes, one of that
+    /// other secret may still arrive.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub successor: bool,
 }
 
 /// The credential that a run replaces.

@@ -112,7 +112,9 @@ impl<W: World> Acting<'_, W> {
         self.context.backend.ready(&slot, must_be_idle).await.map_err(unready)?;
         let secret = self.context.maker.make(&self.spec.policy)?;
         let fingerprint = self.context.maker.name(&secret);
-        Ok(Change::Staged { slot, pending: Pending { value: Plaintext(secret), fingerprint, attempt } })
+        let successor = self.record.phase.pending().is_some();
+        let pending = Pending { value: Plaintext(secret), fingerprint, attempt, successor };
+        Ok(Change::Staged { slot, pending })
     }
 
     /// Paired credentials are not replaced together. A leak does not wait: the other one still works.

@@ -25,7 +25,15 @@ pub fn plan(record: &Record, spec: &Spec, late_writes: LateWrites, now: Timestam
         Phase::Staged { .. } => {
             next(record, spec, true, |p| p.applied.is_some()).map_or(Step::Rest(Rest::Done), Step::Apply)
         }
-        Phase::Applied { .. } => {
+        Phase::Applied { pending, .. } => {
+            // A write of the secret before this one that arrives after the test would undo what was tested.
+            if pending.successor && late_writes == LateWrites::Possible {
+                let applied = record.endpoints.values().filter_map(|progress| progress.applied).max();
+                let from = applied.map_or(now, |applied| later(applied, spec.lease));
+                if now < from {
+                    return Step::Rest(Rest::Until(from));
+                }
+            }
             next(record, spec, false, |p| p.tested.is_some()).map_or(Step::Rest(Rest::Done), Step::Test)
         }
         Phase::Tested { .. } => Step::Publish,

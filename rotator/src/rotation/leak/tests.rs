@@ -21,7 +21,12 @@ fn leak() -> Trigger {
 }
 
 fn pending() -> Pending {
-    Pending { value: Plaintext(Secret::copy_of(b"new")), fingerprint: name("new"), attempt: 1 }
+    Pending {
+        value: Plaintext(Secret::copy_of(b"new")),
+        fingerprint: name("new"),
+        attempt: 1,
+        successor: false,
+    }
 }
 
 /// A scheduled run of one endpoint that replaces `old` with `new`.
