@@ -1,4 +1,4 @@
-//! Every value that ExternalSecrets and Rotations name, with what is known about each.
+//! Every value that ExternalSecrets, Rotations and the administrators of targets name, with what is known about each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -139,6 +139,10 @@ pub async fn collect(
     for object in &manifests.rotations {
         named.entry(Place::of_rotation(object)).or_default().rotations.push(object);
     }
+    // Who has an administrator's password needs no other.
+    for admin in manifests.rotation_targets.iter().filter_map(|target| target.spec.admin_ref.as_ref()) {
+        named.entry(Place::of_admin(admin)).or_default();
+    }
     for object in &manifests.external_secrets {
         name(object, stores, &mut named)
             .await
@@ -256,7 +260,10 @@ async fn document(
     previous: usize,
     graves: Option<&Graves>,
 ) -> Result<Inventory, InventoryError> {
-    let store = stores.open(&place.store, &place.namespace).await?;
+    let store = match place.namespace.as_str() {
+        "" => stores.open_for_targets(&place.store).await?,
+        namespace => stores.open(&place.store, namespace).await?,
+    };
     let mut tellers = Vec::with_capacity(named.rotations.len());
     for object in &named.rotations {
         tellers.push(told(object, &store).await?);

@@ -2,6 +2,7 @@
 
 use crate::manifest::external_secret::{StoreKind, StoreRef};
 use crate::manifest::object::Object;
+use crate::manifest::postgresql::AdminRef;
 use crate::manifest::rotation::RotationSpec;
 
 /// Where a document lies. A store of a namespace is another one in another namespace; one of the whole cluster may
@@ -22,6 +23,11 @@ impl Place {
         let publish = &object.spec.publish;
         let (store, path) = (publish.store_ref.clone(), publish.key.clone());
         Self { store, namespace: object.namespace().to_owned(), path }
+    }
+
+    /// Where the credential of a target's administrator lies: the platform's, and of no namespace.
+    pub fn of_admin(admin: &AdminRef) -> Self {
+        Self { store: admin.store_ref.clone(), namespace: String::new(), path: admin.key.clone() }
     }
 
     /// Whether both are the same document.
