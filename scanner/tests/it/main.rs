@@ -13,6 +13,7 @@ mod bad_input;
 mod bombs;
 mod browser;
 mod canary;
+mod changing;
 mod commands;
 mod gate;
 mod git;
