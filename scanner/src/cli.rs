@@ -122,6 +122,11 @@ pub struct ScanArgs {
     /// The weakest confidence that blocks; before the policy's. Default: shaped.
     #[arg(long, value_name = "CONFIDENCE", help_heading = "The gate")]
     pub fail_on: Option<ThresholdWord>,
+    /// Let the target speak for itself: comments `keyturn:allow` and `gitleaks:allow` suppress the secrets of their
+    /// lines, and a `.gitleaksignore` at the top of a folder or repository what it lists. A live secret blocks all the
+    /// same. For a repository whose every change is reviewed, never for what others build.
+    #[arg(long, help_heading = "The gate")]
+    pub trust_target: bool,
     /// Accepted findings, as `--write-baseline` writes them.
     #[arg(long, value_name = "FILE", help_heading = "The gate")]
     pub baseline: Option<PathBuf>,

@@ -32,13 +32,22 @@ pub struct Collector {
     dropped: AtomicU64,
 }
 
-/// A finding before the policy has spoken, with the confidence at each of its places.
+/// How a finding stands at one of its places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Belief there: test data lowers it.
+    pub confidence: Confidence,
+    /// A comment in its line asks to allow it.
+    pub allowed: bool,
+}
+
+/// A finding before the policy has spoken, with how it stands at each of its places.
 #[derive(Clone, Debug)]
 pub struct Collected {
     /// The finding; its action and id are not decided yet.
     pub finding: Finding,
     /// For each location, in the same order.
-    pub confidences: Vec<Confidence>,
+    pub standings: Vec<Standing>,
 }
 
 /// A poisoned lock holds data that is as good as before: each critical section is one insertion.
@@ -102,6 +111,7 @@ impl Collector {
                     draft.places.push(Place {
                         location: location(name, &site, hit),
                         confidence,
+                        allowed: hit.allowed,
                         note: hit.note.clone(),
                         preview: hit.preview.clone(),
                     });
@@ -130,6 +140,7 @@ impl Collector {
 struct Place {
     location: Location,
     confidence: Confidence,
+    allowed: bool,
     note: Option<String>,
     preview: String,
 }
@@ -149,7 +160,8 @@ impl Draft {
         let strongest = self.places.iter().find(|place| place.confidence == best);
         let note = strongest.and_then(|place| place.note.clone());
         let preview = strongest.map(|place| place.preview.clone()).unwrap_or_default();
-        let confidences = self.places.iter().map(|place| place.confidence).collect();
+        let standing = |place: &Place| Standing { confidence: place.confidence, allowed: place.allowed };
+        let standings = self.places.iter().map(standing).collect();
         let finding = Finding {
             id: String::new(),
             fingerprint,
@@ -164,7 +176,7 @@ impl Draft {
             locations_omitted: self.omitted,
             known: None,
         };
-        Collected { finding, confidences }
+        Collected { finding, standings }
     }
 }
 

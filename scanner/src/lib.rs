@@ -39,5 +39,6 @@ pub mod source;
 pub mod suggest;
 mod tasks;
 pub mod terminal;
+mod trust;
 mod unpack;
 mod walk;

@@ -34,6 +34,7 @@ use crate::collect::lock;
 use crate::decode;
 use crate::rules::load::{BEFORE_MAX, MATCH_MAX};
 use crate::rules::{RuleIndex, RuleSet, RulesError};
+use crate::trust;
 
 use fill::{Filled, fill};
 use guard::{Guard, Program};
@@ -80,6 +81,8 @@ pub struct Hit {
     pub preview: String,
     /// What a check says; never the secret.
     pub note: Option<String>,
+    /// A comment in its lines asks to allow it.
+    pub allowed: bool,
 }
 
 /// What a search gives.
@@ -325,6 +328,7 @@ impl Run<'_, '_> {
             position.advance(window.bytes, window.base, raw.span.start);
             (raw.line, raw.column) = position.line_column();
             raw.column_utf16 = position.column_utf16();
+            raw.allowed = trust::is_allowed(verify::lines_of(window.bytes, window.base, &raw.span));
             if raw.decoded.first().is_some_and(|label| label.starts_with("utf-16")) {
                 // Two bytes a letter; the byte order mark, should there be one, stands in the first line.
                 raw.column = raw.column.div_ceil(2);

@@ -22,6 +22,7 @@ use crate::redact::{Found, Redactor};
 use crate::report::{Catalogue, RuleInfo, place};
 use crate::rules::{RuleSet, RulesError};
 use crate::source::{self, SourceOptions, TargetError};
+use crate::trust::Trust;
 use crate::{collect, progress};
 
 /// How many places of one finding a report lists. More help nobody, and a report stays small.
@@ -127,9 +128,13 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
     inherit(&mut collected, &plan.base);
     let rules = catalogue(&collected, engine.rules());
     let today = began.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let judged = judge(&engine, &told, collected, &coverage, &plan.policy, today);
+    let names = engine.rules().iter().map(|(_, rule)| rule.id.0.clone());
+    let mut trust = Trust::read(&plan.targets, names, plan.trust_target);
+    let judged =
+        judge(&engine, &told, collected, &coverage, Gate { policy: &plan.policy, today, trust: &mut trust });
     let mut notices = plan.notices;
     notices.append(&mut told.notices);
+    notices.extend(trust.notices());
     let report = report(&engine, plan.targets, images, notices, coverage, judged);
     let verdict =
         Verdict::of(report.verdict.blocking, usize::try_from(report.verdict.skipped).unwrap_or(usize::MAX));
@@ -235,18 +240,25 @@ struct Judged {
     allowed: u64,
 }
 
+/// What decides about findings and gaps.
+struct Gate<'a> {
+    policy: &'a Policy,
+    today: jiff::civil::Date,
+    trust: &'a mut Trust,
+}
+
 fn judge(
     engine: &Engine,
     told: &Told,
     collected: Vec<Collected>,
     coverage: &Coverage,
-    policy: &Policy,
-    today: jiff::civil::Date,
+    gate: Gate<'_>,
 ) -> Judged {
+    let Gate { policy, today, trust } = gate;
     let mut judge = Judge::new(policy, today);
     let findings = collected.into_iter().map(|one| {
         let life = life(engine, told, &one.finding);
-        judged(one, life.as_ref(), &mut judge)
+        judged(one, life.as_ref(), &mut judge, trust)
     });
     let findings = findings.collect();
     let (mut unseen, mut allowed) =
@@ -267,16 +279,19 @@ fn life(engine: &Engine, told: &Told, finding: &Finding) -> Option<Life> {
 }
 
 /// The finding with what the policy makes of it: the worst that it makes of any of its places.
-fn judged(collected: Collected, life: Option<&Life>, judge: &mut Judge<'_>) -> Finding {
-    let Collected { mut finding, confidences } = collected;
+fn judged(collected: Collected, life: Option<&Life>, judge: &mut Judge<'_>, trust: &mut Trust) -> Finding {
+    let Collected { mut finding, standings } = collected;
     let mut decisions: Vec<_> = finding
         .locations
         .iter()
-        .zip(confidences)
-        .map(|(location, confidence)| match life {
+        .zip(standings)
+        .map(|(location, standing)| match life {
             Some(Life::Live) => judge.decide_live(&finding, location),
             Some(Life::Dead(receipt)) => judge.decide_dead(&finding, receipt),
-            Some(Life::Unproven) | None => judge.decide(&finding, location, confidence),
+            Some(Life::Unproven) | None => {
+                let decision = judge.decide(&finding, location, standing.confidence);
+                trust.hear(&finding, location, standing.allowed, decision)
+            }
         })
         .collect();
     let rank = |action| match action {

@@ -55,6 +55,8 @@ pub struct ScanPlan {
     pub verify_diff_ids: bool,
     /// What of git repositories is searched.
     pub git: GitScope,
+    /// Whether comments and ignore files inside a target count.
+    pub trust_target: bool,
     /// Whether bars are drawn.
     pub progress: When,
     /// The exit code of a block.
@@ -149,6 +151,7 @@ impl ScanPlan {
                 base,
                 verify_diff_ids: args.verify_diff_ids,
                 git,
+                trust_target: args.trust_target,
                 progress: args.progress,
                 block_code,
                 notices,

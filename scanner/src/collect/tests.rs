@@ -51,6 +51,7 @@ fn hit(rule: u32, secret: u8, span: std::ops::Range<u64>, confidence: Confidence
         decoded: vec![],
         preview: "ab... (12 characters)".into(),
         note: None,
+        allowed: false,
     }
 }
 
@@ -156,7 +157,10 @@ fn test_data_lowers_by_one_step_and_never_hides() {
         ],
     );
     assert_eq!(both[0].finding.confidence, Confidence::Checked);
-    assert_eq!(both[0].confidences, [Confidence::Checked, Confidence::Shaped]);
+    assert_eq!(
+        both[0].standings.iter().map(|s| s.confidence).collect::<Vec<_>>(),
+        [Confidence::Checked, Confidence::Shaped]
+    );
 }
 
 #[test]

@@ -61,6 +61,7 @@ impl Known {
                 decoded: Vec::new(),
                 preview: verify::preview(value, 0),
                 note: Some(sentence(hit.state).to_owned()),
+                allowed: false,
             });
         });
     }

@@ -35,6 +35,8 @@ pub struct Raw {
     pub preview: String,
     /// What the check said.
     pub note: Option<String>,
+    /// A comment in its lines asks to allow it, once looked at.
+    pub allowed: bool,
 }
 
 /// Applies the rules' `near` conditions, resolves overlaps, and gives what stands, by position.
@@ -72,6 +74,7 @@ pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
             decoded: raw.decoded,
             preview: raw.preview,
             note: raw.note,
+            allowed: raw.allowed,
         });
     }
     hits.sort_by_key(|hit| (hit.span.start, hit.rule));

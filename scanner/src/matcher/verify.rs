@@ -153,6 +153,7 @@ impl Verifier {
             decoded: Vec::new(),
             preview: preview(secret, rule.definition.preview),
             note,
+            allowed: false,
         };
         Some((found, Some(raw)))
     }
@@ -228,6 +229,14 @@ fn lines(bytes: &[u8], found: &Match, around: usize) -> Range<usize> {
         }
     }
     start..end
+}
+
+/// The lines in which a span of the haystack stands, as far as the window at `base` has them.
+pub fn lines_of<'h>(bytes: &'h [u8], base: u64, span: &Range<u64>) -> &'h [u8] {
+    let at = |place: u64| usize::try_from(place.saturating_sub(base)).unwrap_or(usize::MAX).min(bytes.len());
+    let (start, end) = (at(span.start), at(span.end));
+    let found = Match { start, end, secret_start: start, secret_end: end };
+    &bytes[lines(bytes, &found, 0)]
 }
 
 /// Shannon entropy in bits a byte.

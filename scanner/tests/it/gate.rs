@@ -212,3 +212,47 @@ fn quiet_says_nothing_but_the_report() {
     assert_eq!((run.code, run.stderr.as_str()), (1, ""));
     assert_eq!(run.json()["verdict"]["blocking"], 1);
 }
+
+#[test]
+fn a_target_speaks_for_itself_only_where_it_is_trusted() {
+    let bench = Bench::new();
+    bench.keep_key();
+    let line = |seed: u64, comment: &str| format!("GITHUB_TOKEN={} {comment}\n", token(seed));
+    bench.write("repo/ours.env", line(1, "# keyturn:allow"));
+    bench.write("repo/theirs.env", format!("\n{}", line(2, "# gitleaks:allow")));
+    bench.write("repo/listed.env", format!("\n\n{}", line(3, "")));
+    bench.write("repo/other.env", format!("# keyturn:allow\n{}", line(4, "")));
+    // Another scanner's name for the rule, a rule of ours that is not this one, another line.
+    let ignored = "# why\nlisted.env:some-other-scanners-name:3\nother.env:jwt:2\nother.env:github-pat:9\n";
+    bench.write("repo/.gitleaksignore", ignored);
+
+    let run = bench.run(&["scan", "repo", "--format", "json"]);
+    let report = run.json();
+    assert_eq!((run.code, &report["verdict"]["blocking"]), (1, &4.into()), "{}", run.stdout);
+    let why = |report: &serde_json::Value, path: &str| {
+        let all = report["findings"].as_array().unwrap().clone();
+        let one = all.iter().find(|finding| finding["locations"][0]["path"] == path).unwrap().clone();
+        (one["action"].as_str().unwrap().to_owned(), one["why"].as_str().unwrap().to_owned())
+    };
+    for (path, by) in
+        [("ours.env", "a comment"), ("theirs.env", "a comment"), ("listed.env", ".gitleaksignore")]
+    {
+        let (action, why) = why(&report, path);
+        assert!(action == "block" && why.contains(&format!("asks to be allowed, by {by}")), "{path}: {why}");
+    }
+    assert!(!why(&report, "other.env").1.contains("allowed"));
+    let notice = report["notices"].to_string();
+    assert!(notice.contains("3 places ask to be allowed from inside the target"), "{notice}");
+
+    let trusted = bench.run(&["scan", "repo", "--format", "json", "--trust-target"]);
+    let report = trusted.json();
+    assert_eq!((trusted.code, &report["verdict"]["blocking"]), (1, &1.into()), "{}", trusted.stdout);
+    for path in ["ours.env", "theirs.env", "listed.env"] {
+        let (action, why) = why(&report, path);
+        assert!(action == "suppressed" && why.contains("--trust-target lets that count"), "{path}: {why}");
+    }
+    assert!(report["notices"].to_string().contains("--trust-target let that count"));
+    for text in [&run.stdout, &trusted.stdout] {
+        assert!((1..5).all(|seed| !text.contains(&token(seed))));
+    }
+}
