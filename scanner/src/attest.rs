@@ -7,6 +7,7 @@
 
 mod envelope;
 pub mod key;
+pub mod transit;
 
 use std::path::{Path, PathBuf};
 
@@ -38,8 +39,9 @@ pub struct AttestArgs {
     /// The JSON report of the scan.
     #[arg(long, value_name = "FILE", required = true)]
     pub report: Option<PathBuf>,
-    /// The private key: ECDSA P-256 in PEM, or cosign's key file with its password in `COSIGN_PASSWORD`.
-    #[arg(long, value_name = "FILE", required = true)]
+    /// The private key: ECDSA P-256 in PEM, cosign's key file with its password in `COSIGN_PASSWORD`, or
+    /// `hashivault://NAME` for a key of the transit engine of the Vault or OpenBao at `VAULT_ADDR`.
+    #[arg(long, value_name = "KEY", required = true)]
     pub key: Option<PathBuf>,
     /// Attest this image of the report alone: `sha256:...`.
     #[arg(long, value_name = "DIGEST")]
@@ -56,8 +58,8 @@ pub enum AttestCommand {
     Verify {
         /// The envelope.
         envelope: PathBuf,
-        /// The public key in PEM.
-        #[arg(long, value_name = "FILE")]
+        /// The public key in PEM, or `hashivault://NAME`.
+        #[arg(long, value_name = "KEY")]
         key: PathBuf,
         /// The image that it must be about: `sha256:...`.
         #[arg(long, value_name = "DIGEST")]
@@ -147,7 +149,7 @@ fn sign(args: &AttestArgs, path: &Path, key: &Path) -> Result<(String, Exit), At
     let key = SigningKey::read(key, std::env::var("COSIGN_PASSWORD").ok().map(zeroize::Zeroizing::new))?;
     // A statement is strings and numbers: it always serialises.
     let payload = serde_json::to_vec(&statement).unwrap_or_default();
-    let envelope = envelope::seal(&payload, &key);
+    let envelope = envelope::seal(&payload, &key)?;
     let destination = match &args.output {
         Some(path) if path != Path::new("-") => Destination::File(path.clone()),
         _ => Destination::Stdout,

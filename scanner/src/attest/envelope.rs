@@ -8,7 +8,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use shared::signing::pre_authentication_encoding;
 
-use super::key::{PublicKey, SigningKey};
+use super::key::{KeyError, PublicKey, SigningKey};
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// An attestation is a few kilobytes; ten thousand images in one are a megabyte.
@@ -32,8 +32,11 @@ struct Signature {
 }
 
 /// Signs a payload; one line of JSON.
-pub(super) fn seal(payload: &[u8], key: &SigningKey) -> Vec<u8> {
-    let signature = key.sign(&pre_authentication_encoding(PAYLOAD_TYPE, payload));
+///
+/// # Errors
+/// When the key lies in a server that does not sign.
+pub(super) fn seal(payload: &[u8], key: &SigningKey) -> Result<Vec<u8>, KeyError> {
+    let signature = key.sign(&pre_authentication_encoding(PAYLOAD_TYPE, payload))?;
     let envelope = Envelope {
         payload_type: PAYLOAD_TYPE.to_owned(),
         payload: BASE64.encode(payload),
@@ -43,7 +46,7 @@ pub(super) fn seal(payload: &[u8], key: &SigningKey) -> Vec<u8> {
     // Strings always serialise.
     let mut text = serde_json::to_vec(&envelope).unwrap_or_default();
     text.push(b'\n');
-    text
+    Ok(text)
 }
 
 /// The payload of an envelope that one of its signatures proves.

@@ -18,6 +18,8 @@ use p256::pkcs8::{DecodePrivateKey, DecodePublicKey};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::transit::{self, Transit, TransitError};
+
 /// More than any key file.
 const BYTES_MAX: u64 = 64 * 1024;
 const COSIGN_BEGIN: [&str; 2] =
@@ -62,17 +64,28 @@ pub enum KeyError {
         /// What is wrong with the password.
         what: &'static str,
     },
+    /// A server has it.
+    #[error(transparent)]
+    Transit(#[from] TransitError),
 }
 
-/// A private key. Wiped on drop by the crate that holds it.
-pub struct SigningKey(P256Key);
+/// A private key.
+pub enum SigningKey {
+    /// Read from a file; wiped on drop by the crate that holds it.
+    Here(Box<P256Key>),
+    /// In a server, which signs.
+    Transit(Transit),
+}
 
 impl SigningKey {
-    /// Reads a key that its owner alone may read.
+    /// Reads a key that its owner alone may read, or finds the server that has it.
     ///
     /// # Errors
     /// When it cannot be read, is open to others, is of another kind, or its password is wrong.
     pub fn read(path: &Path, password: Option<Zeroizing<String>>) -> Result<Self, KeyError> {
+        if let Some(name) = transit_name(path) {
+            return Ok(Self::Transit(Transit::new(name)?));
+        }
         let io = |source| KeyError::Io { path: path.to_owned(), source };
         let kind = || KeyError::Kind { path: path.to_owned(), half: "private" };
         let file = File::open(path).map_err(io)?;
@@ -90,18 +103,32 @@ impl SigningKey {
             let wrong =
                 || KeyError::Password { path: path.to_owned(), what: "is wrong, or the file is damaged" };
             let der = encrypted.open(&password).ok_or_else(wrong)?;
-            return P256Key::from_pkcs8_der(&der).map(Self).map_err(|_| kind());
+            return P256Key::from_pkcs8_der(&der).map(Box::new).map(Self::Here).map_err(|_| kind());
         }
         let key = P256Key::from_pkcs8_pem(text.trim()).ok();
         let key = key.or_else(|| p256::SecretKey::from_sec1_pem(text.trim()).ok().map(P256Key::from));
-        key.map(Self).ok_or_else(kind)
+        key.map(Box::new).map(Self::Here).ok_or_else(kind)
     }
 
-    /// Signs SHA-256 of a message; the signature is DER, as Go and openssl have it. Deterministic (RFC 6979).
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let signature: DerSignature = self.0.sign(message);
-        signature.as_bytes().to_vec()
+    /// Signs SHA-256 of a message; the signature is DER, as Go and openssl have it. Of a key that is here it is
+    /// deterministic (RFC 6979).
+    ///
+    /// # Errors
+    /// When the server that has the key does not sign.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        match self {
+            Self::Here(key) => {
+                let signature: DerSignature = key.sign(message);
+                Ok(signature.as_bytes().to_vec())
+            }
+            Self::Transit(transit) => Ok(transit.sign(message)?),
+        }
     }
+}
+
+/// The name of a key that a server has.
+fn transit_name(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix(transit::SCHEME)
 }
 
 /// cosign's encrypted key.
@@ -168,6 +195,11 @@ impl PublicKey {
     /// When it cannot be read, or is of another kind.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let mut text = String::new();
+        if let Some(name) = transit_name(path) {
+            text = Transit::new(name)?.public_pem()?;
+            let key = VerifyingKey::from_public_key_pem(text.trim());
+            return key.map(Self).map_err(|_| KeyError::Kind { path: path.to_owned(), half: "public" });
+        }
         File::open(path)
             .and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text))
             .map_err(|source| KeyError::Io { path: path.to_owned(), source })?;

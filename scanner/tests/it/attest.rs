@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use shared::testkit::find;
+use shared::require;
+use shared::testkit::{OpenBao, find};
 
 use crate::program::{Bench, Run, image_archive, tar_of, token};
 
@@ -125,6 +126,61 @@ fn what_proves_nothing_is_refused() {
     bench.run(&["scan", "t", "--format", "json=tree.json"]);
     let run = bench.run(&["attest", "--report", "tree.json", "--key", "key.pem"]);
     assert!(run.code == 2 && run.stderr.contains("names no image"), "{}", run.stderr);
+}
+
+#[test]
+fn a_key_that_stays_in_the_store_signs_and_openssl_agrees() {
+    let bao = require!(OpenBao::dev());
+    bao.api("POST", "sys/mounts/transit", Some(json!({ "type": "transit" })));
+    bao.api("POST", "transit/keys/scans", Some(json!({ "type": "ecdsa-p256" })));
+    bao.api("POST", "transit/keys/other", Some(json!({ "type": "aes256-gcm96" })));
+    let policy = r#"path "transit/sign/+/sha2-256" { capabilities = ["update"] } path "transit/keys/+" { capabilities = ["read"] }"#;
+    bao.api("PUT", "sys/policies/acl/signer", Some(json!({ "policy": policy })));
+    let token = bao.token_with(&["signer"], "1h");
+    let bench = scanned("nothing\n");
+    let run = |arguments: &[&str], token: &str| {
+        let mut command = bench.command(arguments);
+        command.env("VAULT_ADDR", bao.url()).env("VAULT_TOKEN", token);
+        Run::from(command.output().unwrap())
+    };
+    let sign = |key: &str, token: &str| {
+        run(&["attest", "--report", "report.json", "--key", key, "--output", "a.json"], token)
+    };
+    let signed = sign("hashivault://scans", &token);
+    assert_eq!((signed.code, signed.stderr.as_str()), (0, ""));
+    let verified = run(&["attest", "verify", "a.json", "--key", "hashivault://scans"], &token);
+    assert!(verified.code == 0 && verified.stdout.starts_with("PASSED"), "{}", verified.stderr);
+
+    let keys = bao.api("GET", "transit/keys/scans", None);
+    bench.write("pub.pem", keys["data"]["keys"]["1"]["public_key"].as_str().unwrap());
+    assert_eq!(verify(&bench, &[]).code, 0);
+    let envelope = envelope(&bench);
+    let payload = decoded(&envelope["payload"]);
+    let head = format!("DSSEv1 28 application/vnd.in-toto+json {} ", payload.len());
+    bench.write("message", [head.as_bytes(), &payload].concat());
+    bench.write("signature", decoded(&envelope["signatures"][0]["sig"]));
+    openssl(&bench, &["dgst", "-sha256", "-verify", "pub.pem", "-signature", "signature", "message"]);
+
+    std::fs::remove_file(bench.path("a.json")).unwrap();
+    for (key, token, said) in [
+        ("hashivault://gone", token.as_str(), "no such key that can sign"),
+        ("hashivault://other", &token, "of the type ecdsa-p256"),
+        ("hashivault://scans", "s.nobody", "refuses the token"),
+        ("hashivault://", &token, "write the key's name"),
+        ("hashivault://../sys", &token, "write the key's name"),
+    ] {
+        let refused = sign(key, token);
+        assert_eq!(refused.code, 2, "{key}: {}", refused.stderr);
+        assert!(
+            refused.stderr.contains(said) && refused.stderr.lines().count() == 1,
+            "{key}: {}",
+            refused.stderr
+        );
+        assert!(!refused.stderr.contains(token), "{key}");
+        assert!(!bench.path("a.json").exists(), "{key}: nothing half-written");
+    }
+    let nowhere = bench.run(&["attest", "--report", "report.json", "--key", "hashivault://scans"]);
+    assert!(nowhere.code == 2 && nowhere.stderr.contains("VAULT_ADDR is not set"), "{}", nowhere.stderr);
 }
 
 #[test]
