@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: schedule → plan → apply → record. A [`manifest`] says what is wanted. A [`provider`] reads
 //! and writes secrets, from a [`vault`] server or an encrypted [`file_store`]. A [`target`] is where Secrets go, and
-//! [`sync`] fills it. A [`rotation`] turns one credential and proves the old one dead. The [`runner`] joins them for
+//! [`sync`] fills it, with [`template`]s of Go where manifests have some. A [`rotation`] turns one credential and proves the old one dead. The [`runner`] joins them for
 //! each command of the [`cli`]. What is live is told to scanners by [`known`], and what they find is answered by
 //! [`respond`]. What people order is in [`orders`] and [`freeze_command`]; [`store_command`] works on the local store by hand.
 
@@ -30,6 +30,7 @@ pub mod status;
 pub mod store_command;
 pub mod sync;
 pub mod target;
+pub mod template;
 pub mod vault;
 
 mod wiped;

@@ -2,7 +2,7 @@
 //!
 //! [`load`](load::load) reads files into [`node`]s (values that know their place), [`decode`] turns those into
 //! the typed kinds of [`store`] and [`external_secret`], [`check`](check::check) says what else is wrong without
-//! asking any server, and [`support`] refuses what is not built yet.
+//! asking any server.
 
 pub mod check;
 pub mod cluster;
@@ -18,7 +18,6 @@ pub mod problem;
 pub mod rotation;
 pub mod status;
 pub mod store;
-pub mod support;
 
 use std::collections::BTreeMap;
 

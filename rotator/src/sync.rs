@@ -8,6 +8,7 @@ pub mod due;
 mod find;
 pub mod gather;
 pub mod go_json;
+pub mod json_path;
 pub mod mark;
 pub mod objects;
 pub mod outcome;
@@ -19,6 +20,7 @@ pub mod template;
 pub mod templates;
 pub mod value;
 pub mod vault_store;
+pub mod windows;
 
 use std::collections::BTreeSet;
 
@@ -124,6 +126,17 @@ impl Round<'_> {
         object: &Object<ExternalSecretSpec>,
         status: Option<&ExternalSecretStatus>,
     ) -> Result<Outcome, SyncError> {
+        if let Some(broken) = object.spec.sync_windows.as_ref().and_then(windows::broken) {
+            return Err(SyncError::Window { schedule: broken.to_owned() });
+        }
+        if let Some(status) = status
+            && object.spec.target.immutable
+            && status::is_synced(status)
+            && self.is_intact(object).await?
+        {
+            // Nothing can change in it any more, so nothing is read; as the operator.
+            return Ok(if status::is_current(status, object) { Outcome::NotDue } else { Outcome::Unchanged });
+        }
         if let Some(status) = status.filter(|_| !self.everything)
             && !due::is_due(object, status, self.clock.now())
             && self.is_intact(object).await?

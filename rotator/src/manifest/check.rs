@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
-
 use super::Manifests;
 use super::external_secret::{
     CreationPolicy, DataFrom, ExternalSecretSpec, RemoteRef, Rewrite, StoreKind, StoreRef,
@@ -16,9 +14,10 @@ use super::object::Object;
 use super::problem::Problem;
 use super::rotation::RotationSpec;
 use super::store::{FileSpec, SecretKeyRef, SecretStoreSpec, VaultSpec};
-use super::support;
 use crate::rotation::pairs;
 use crate::rotation::resolve::resolve;
+use crate::sync::windows;
+use crate::template::go_regex::compile;
 
 /// The longest key of a Secret.
 const KEY_LENGTH_MAX: usize = 253;
@@ -37,6 +36,11 @@ pub fn check(manifests: &Manifests) -> Vec<Problem> {
         if external_secret.spec.data.is_empty() && external_secret.spec.data_from.is_empty() {
             let what = "nothing to read; add data or dataFrom";
             problems.push(external_secret.problem("ExternalSecret", "spec", what));
+        }
+        if let Some(schedule) = external_secret.spec.sync_windows.as_ref().and_then(windows::broken) {
+            let what =
+                format!("`{schedule}` is not a schedule; write five fields, as in \"0 22 * * *\" (UTC)");
+            problems.push(external_secret.problem("ExternalSecret", "spec.syncWindows", &what));
         }
         check_references(external_secret, manifests, &mut problems);
     }
@@ -106,14 +110,11 @@ pub fn check_store<S>(object: &Object<S>, kind: &str, spec: &SecretStoreSpec, pr
     }
     for (index, condition) in spec.conditions.iter().enumerate() {
         for (number, pattern) in condition.namespace_regexes.iter().enumerate() {
-            if Regex::new(pattern).is_err() {
+            if compile(pattern).is_none() {
                 let path = format!("spec.conditions[{index}].namespaceRegexes[{number}]");
                 complain(&path, "this is not a regular expression".to_owned());
             }
         }
-    }
-    for gap in support::store_gaps(spec) {
-        complain(&gap.path, gap.what);
     }
 }
 
@@ -238,9 +239,6 @@ pub fn check_external_secret(object: &Object<ExternalSecretSpec>) -> Vec<Problem
             complain(&path, "not a valid key of a Secret: letters, digits, -, _ and . only, at most 253");
         }
     }
-    for gap in support::external_secret_gaps(spec) {
-        complain(&gap.path, &gap.what);
-    }
     problems
 }
 
@@ -271,7 +269,7 @@ fn check_from(from: &DataFrom, path: &str, complain: &mut impl FnMut(&str, &str)
         _ => {}
     }
     if let Some(expression) = from.find.as_ref().and_then(|find| find.name.as_ref()?.regexp.as_ref())
-        && Regex::new(expression).is_err()
+        && compile(expression).is_none()
     {
         complain(&format!("{path}.find.name.regexp"), "this is not a regular expression");
     }
@@ -286,7 +284,7 @@ fn check_rewrite(step: &Rewrite, path: &str, complain: &mut impl FnMut(&str, &st
         complain(path, "write exactly one of regexp, transform and merge");
     }
     if let Some(regexp) = &step.regexp
-        && Regex::new(&regexp.source).is_err()
+        && compile(&regexp.source).is_none()
     {
         complain(&format!("{path}.regexp.source"), "this is not a regular expression");
     }

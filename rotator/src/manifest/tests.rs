@@ -123,7 +123,7 @@ kind: ExternalSecret
 metadata: {name: b}
 spec:
   secretStoreRef: {name: s}
-  syncWindows: {kind: allow, windows: []}
+  syncWindows: {kind: allow, windows: [{schedule: soon, duration: 1h}]}
   data: [{secretKey: x, remoteRef: {key: k}}]
 ";
     insta::assert_snapshot!(problems(text).join("\n"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::mark;
+use super::{mark, windows};
 use crate::manifest::external_secret::{ExternalSecretSpec, REFRESH_INTERVAL_DEFAULT, RefreshPolicy};
 use crate::manifest::object::Object;
 use crate::manifest::status::ExternalSecretStatus;
@@ -37,7 +37,10 @@ pub fn is_due(object: &Object<ExternalSecretSpec>, status: &ExternalSecretStatus
             }
             let age = now.duration_since(refreshed);
             // A refresh in the future means that a clock was wrong: read again.
-            changed() || age.is_negative() || age.unsigned_abs() >= interval
+            let is_over = age.unsigned_abs() >= interval;
+            changed()
+                || age.is_negative()
+                || (is_over && windows::allow(object.spec.sync_windows.as_ref(), now))
         }
     }
 }

@@ -1,12 +1,11 @@
 //! `dataFrom.find`: whole secrets below a path, by name or by custom metadata.
 
-use regex::Regex;
-
 use super::gather::{Asked, GatherError};
 use super::stores::Store;
 use super::value::{self, Values};
 use crate::manifest::external_secret::Find;
 use crate::provider::{Key, ReadError};
+use crate::template::go_regex::compile;
 
 /// The most secrets that one `find` reads. A Secret holds 1 MiB, so more could not be kept.
 const SECRETS_MAX: usize = 10_000;
@@ -43,9 +42,9 @@ pub(super) async fn paths(
     find: &Find,
 ) -> Result<Vec<(String, String)>, GatherError> {
     let expression = find.name.as_ref().and_then(|name| name.regexp.as_deref());
-    let regex = match expression.map(Regex::new) {
-        Some(Ok(regex)) => Some(regex),
-        Some(Err(_)) => return Err(asked.wrong("name.regexp", "this is not a regular expression")),
+    let regex = match expression.map(compile) {
+        Some(Some(regex)) => Some(regex),
+        Some(None) => return Err(asked.wrong("name.regexp", "this is not a regular expression")),
         None => None,
     };
     let start =
@@ -56,7 +55,7 @@ pub(super) async fn paths(
     for path in walk(asked, store, start.clone()).await? {
         let name = format!("{named}{}", path.get(start.len()..).unwrap_or_default());
         let fits = match &regex {
-            Some(regex) => regex.is_match(&name),
+            Some(regex) => regex.is_match(name.as_bytes()),
             None => has_tags(asked, store, &path, find).await?,
         };
         if fits {

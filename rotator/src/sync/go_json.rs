@@ -61,7 +61,11 @@ impl<'a> Json<'a> {
             Some(b'n') => Self::Null,
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
-            Some(b'"') => Self::Text(Zeroizing::new(read(raw)?)),
+            Some(b'"') => {
+                let text = crate::json_text::string(raw).ok_or(NotJson)?;
+                let text = text.expose(|bytes| String::from_utf8(bytes.to_vec())).map_err(|_| NotJson)?;
+                Self::Text(Zeroizing::new(text))
+            }
             Some(b'[') => Self::List(read(raw)?),
             Some(b'{') => Self::Map(read(raw)?),
             Some(_) => Self::Number(raw.get()),
@@ -129,14 +133,22 @@ impl<'a> Json<'a> {
 
 /// Whether `<`, `>` and `&` are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Html {
+pub(crate) enum Html {
+    /// They are.
     Escaped,
+    /// They are not.
     Plain,
 }
 
 /// A string with Go's escapes.
-fn write_text(text: &str, html: Html, out: &mut Vec<u8>) {
+pub(crate) fn write_text(text: &str, html: Html, out: &mut Vec<u8>) {
     out.push(b'"');
+    write_escaped(text, html, out);
+    out.push(b'"');
+}
+
+/// The same without the quotes.
+pub(crate) fn write_escaped(text: &str, html: Html, out: &mut Vec<u8>) {
     for c in text.chars() {
         match c {
             '"' => out.extend_from_slice(b"\\\""),
@@ -153,7 +165,6 @@ fn write_text(text: &str, html: Html, out: &mut Vec<u8>) {
             c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    out.push(b'"');
 }
 
 /// A float as `json.Marshal` writes it: ES6's rule with Go's exponent.

@@ -67,6 +67,14 @@ pub enum SyncError {
     /// Its Secret is as it should be, but its status could not be written.
     #[error("the Secret is up to date, but the status of the ExternalSecret cannot be written: {0}")]
     Status(String),
+    /// A window that never opens nor closes.
+    #[error(
+        "spec.syncWindows: `{schedule}` is not a schedule; write five fields, as in \"0 22 * * *\" (UTC)"
+    )]
+    Window {
+        /// As the manifest says it.
+        schedule: String,
+    },
     /// deletionPolicy Delete without ownership.
     #[error("every value is gone, but deletionPolicy Delete needs creationPolicy Owner; the Secret stays")]
     DeleteNeedsOwner,

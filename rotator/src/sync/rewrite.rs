@@ -1,9 +1,7 @@
 //! Renaming and merging of what `dataFrom` read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use gtmpl_ng::Value;
-use regex::Regex;
 use serde_json::value::RawValue;
 use shared::secret::Secret;
 
@@ -13,6 +11,8 @@ use super::value::{Values, value_bytes};
 use crate::manifest::external_secret::{
     ConflictPolicy, MergeStrategy, PriorityPolicy, Rewrite, RewriteMerge,
 };
+use crate::template::Text;
+use crate::template::go_regex::compile;
 
 /// Why a step cannot be done. Names keys, never values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum RewriteError {
         step: usize,
     },
     /// The template fails.
-    #[error("rewrite[{step}]: the template {error}")]
+    #[error("rewrite[{step}]: the template fails: {error}")]
     Template {
         /// Which step, from 0.
         step: usize,
@@ -82,14 +82,17 @@ pub fn rewrite(steps: &[Rewrite], mut values: Values) -> Result<Values, RewriteE
         if let Some(merge) = &operation.merge {
             values = merged(step, merge, values)?;
         } else if let Some(regexp) = &operation.regexp {
-            let regex = Regex::new(&regexp.source).map_err(|_| RewriteError::BadExpression { step })?;
-            values =
-                renamed(step, values, |key| Ok(regex.replace_all(key, regexp.target.as_str()).into_owned()))?;
+            let regex = compile(&regexp.source).ok_or(RewriteError::BadExpression { step })?;
+            values = renamed(step, values, |key| {
+                let made = regex.replace_all(key.as_bytes(), regexp.target.as_bytes());
+                Ok(String::from_utf8_lossy(&made).into_owned())
+            })?;
         } else if let Some(transform) = &operation.transform {
             values = renamed(step, values, |key| {
-                let data = HashMap::from([("value".to_owned(), Value::String(key.to_owned()))]);
+                let data = BTreeMap::from([(Text::from("value"), Text::from(key))]);
                 let made = template::render(&transform.template, &data);
-                made.map(|key| key.to_string()).map_err(|error| RewriteError::Template { step, error })
+                made.map(|key| String::from_utf8_lossy(&key).into_owned())
+                    .map_err(|error| RewriteError::Template { step, error })
             })?;
         }
     }

@@ -24,6 +24,8 @@ pub fn next(
 ) -> Option<ExternalSecretStatus> {
     let (ready, reason, message) = match result {
         Ok(Outcome::NotDue | Outcome::LeftAlone { .. } | Outcome::BeingDeleted) => return None,
+        // The operator writes no condition for it either; the event says it.
+        Err(SyncError::Window { .. }) => return None,
         Ok(Outcome::Created { .. } | Outcome::Changed { .. } | Outcome::Unchanged) => {
             (true, "SecretSynced", "secret synced".to_owned())
         }
@@ -58,6 +60,16 @@ pub fn next(
         }
     }
     (status != *before).then_some(status)
+}
+
+/// Whether it was synced once.
+pub fn is_synced(status: &ExternalSecretStatus) -> bool {
+    status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.reason == "SecretSynced")
+}
+
+/// Whether it says this manifest.
+pub fn is_current(status: &ExternalSecretStatus, object: &Object<ExternalSecretSpec>) -> bool {
+    status.synced_resource_version.as_deref() == Some(resource_version(object).as_str())
 }
 
 /// Writes a status.

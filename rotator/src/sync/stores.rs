@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use regex::Regex;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::objects::Objects;
@@ -16,6 +15,7 @@ use crate::manifest::object::{Origin, full_name};
 use crate::manifest::problem::Problem;
 use crate::manifest::store::{FileSpec, SecretStoreSpec, StoreCondition};
 use crate::provider::{Document, Key, Metadata, Pass, Provider, ReadError};
+use crate::template::go_regex::compile;
 
 /// The controller that serves a store, where the store names one.
 pub const CONTROLLER: &str = "keyturn";
@@ -282,7 +282,8 @@ impl<'a> Stores<'a> {
         if condition.namespaces.iter().any(|name| name == namespace) {
             return true;
         }
-        let matches = |pattern: &String| Regex::new(pattern).is_ok_and(|regex| regex.is_match(namespace));
+        let matches =
+            |pattern: &String| compile(pattern).is_some_and(|regex| regex.is_match(namespace.as_bytes()));
         if condition.namespace_regexes.iter().any(matches) {
             return true;
         }

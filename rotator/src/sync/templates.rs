@@ -29,7 +29,7 @@ pub struct Rendered {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TemplatesError {
     /// A template fails.
-    #[error("{path}: the template {error}")]
+    #[error("{path}: the template fails: {error}")]
     Template {
         /// The field.
         path: String,
@@ -107,7 +107,7 @@ pub async fn render(
 /// The templates that stand in the manifest itself.
 fn render_own(
     spec: &Template,
-    context: &std::collections::HashMap<String, gtmpl_ng::Value>,
+    context: &template::Context,
     rendered: &mut Rendered,
 ) -> Result<(), TemplatesError> {
     let parts = [
@@ -129,23 +129,23 @@ fn render_own(
 fn put(
     rendered: &mut Rendered,
     part: &Part,
-    made: Vec<(String, Zeroizing<String>)>,
+    made: Vec<(String, Zeroizing<Vec<u8>>)>,
     strategy: DecodingStrategy,
     path: &str,
 ) -> Result<(), TemplatesError> {
     for (key, text) in made {
         match part {
             Part::Data => {
-                let value = decode(strategy, Secret::copy_of(text.as_bytes()), None)
+                let value = decode(strategy, Secret::copy_of(&text), None)
                     .map_err(|_| TemplatesError::Decoding { path: path.to_owned() })?;
                 rendered.data.insert(key, value);
             }
             // Labels and annotations are not secret: whoever writes such a template publishes what it prints.
             Part::Labels => {
-                rendered.labels.insert(key, text.to_string());
+                rendered.labels.insert(key, String::from_utf8_lossy(&text).into_owned());
             }
             Part::Annotations => {
-                rendered.annotations.insert(key, text.to_string());
+                rendered.annotations.insert(key, String::from_utf8_lossy(&text).into_owned());
             }
         }
     }
@@ -188,9 +188,9 @@ async fn secret_texts(
     for item in &reference.items {
         let found = stores.objects().secret(namespace, &reference.name, &item.key).await;
         let found = found.map_err(|error| TemplatesError::Object { path: path.to_owned(), error })?;
-        let text = found
-            .expose(|bytes| String::from_utf8(bytes.to_vec()))
-            .map_err(|_| TemplatesError::Template { path: path.to_owned(), error: TemplateError::Invalid })?;
+        let text = found.expose(|bytes| String::from_utf8(bytes.to_vec())).map_err(|_| {
+            TemplatesError::Template { path: path.to_owned(), error: TemplateError::new(0, "is not text") }
+        })?;
         texts.push((item.key.clone(), Zeroizing::new(text), item.template_as));
     }
     Ok(texts)

@@ -8,6 +8,7 @@ use shared::secret::Secret;
 use zeroize::Zeroizing;
 
 use super::go_json::{Json, NotJson, Numbers, plain_float};
+use super::json_path;
 use crate::manifest::check::is_secret_key;
 use crate::manifest::external_secret::{ConversionStrategy, DecodingStrategy, NullBytePolicy};
 
@@ -132,25 +133,8 @@ fn secret(mut bytes: Zeroizing<Vec<u8>>) -> Secret {
 /// A JSON path in the marshalled text.
 fn by_path(text: &[u8], path: &str) -> Result<Option<Secret>, ValueError> {
     let text = std::str::from_utf8(text).map_err(|_| NotJson)?;
-    // A path that breaks the library finds nothing; the hook of the process prints no payload.
-    std::panic::catch_unwind(|| found_by_path(text, path)).unwrap_or(Ok(None))
-}
-
-fn found_by_path(text: &str, path: &str) -> Result<Option<Secret>, ValueError> {
-    let found = gjson::get(text, path);
-    if !found.exists() {
-        return Ok(None);
-    }
-    let bytes = match found.kind() {
-        gjson::Kind::Null => String::new(),
-        gjson::Kind::Number
-            if !found.json().trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            plain_float(found.json().parse().map_err(|_| NotJson)?)
-        }
-        _ => found.str().to_owned(),
-    };
-    Ok(Some(Secret::from_string(bytes)))
+    let found = json_path::find(text, path)?;
+    Ok(found.map(|found| Secret::copy_of(found.as_bytes())))
 }
 
 /// Decodes one value; `key` is for messages.

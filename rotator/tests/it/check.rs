@@ -52,13 +52,13 @@ fn every_mistake_is_one_line_with_its_place() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_and_not_ignored() {
+fn a_window_without_a_schedule_is_named() {
     let workshop = Workshop::new();
-    let text = GOOD.replace("  data:", "  syncWindows: {kind: allow, windows: []}\n  data:");
-    workshop.write("a.yaml", &text);
+    let window = "  syncWindows: {kind: allow, windows: [{schedule: soon, duration: 1h}]}\n  data:";
+    workshop.write("a.yaml", &GOOD.replace("  data:", window));
     let ended = workshop.run(&["check", "--config", "a.yaml"]);
     assert_eq!(ended.code, 2);
-    assert!(ended.err.contains("spec.syncWindows: a sync window is not supported yet"), "{}", ended.err);
+    assert!(ended.err.contains("spec.syncWindows: `soon` is not a schedule"), "{}", ended.err);
 }
 
 #[test]
