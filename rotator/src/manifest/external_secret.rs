@@ -127,6 +127,9 @@ pub enum WindowKind {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 pub struct SyncWindow {
     /// Five cron fields, UTC.
+    #[schemars(regex(
+        pattern = r"^(@(annually|yearly|monthly|weekly|daily|midnight|hourly)|@every [^\s]+.*|[^\s]+( [^\s]+){4})$"
+    ))]
     pub schedule: String,
     /// How long it lasts.
     pub duration: GoDuration,

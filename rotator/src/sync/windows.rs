@@ -8,11 +8,23 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::manifest::external_secret::{SyncWindow, SyncWindows, WindowKind};
+use crate::template::functions::dates::parse_duration;
 
-/// Five fields, or none of them is a schedule.
-fn parsed(window: &SyncWindow) -> Option<Cron> {
+/// When a window opens.
+enum Opening {
+    /// By five fields of cron, or a word for them.
+    Cron(Box<Cron>),
+    /// `@every 1h`, counted from nowhere: it is open if it lasts as long.
+    Every(i64),
+}
+
+fn parsed(window: &SyncWindow) -> Option<Opening> {
+    if let Some(every) = window.schedule.strip_prefix("@every ") {
+        return parse_duration(every.trim()).map(Opening::Every);
+    }
+    let schedule = if window.schedule == "@midnight" { "@daily" } else { window.schedule.as_str() };
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-    parser.parse(&window.schedule).ok()
+    parser.parse(schedule).ok().map(Box::new).map(Opening::Cron)
 }
 
 /// The first schedule that is none.
@@ -22,10 +34,15 @@ pub fn broken(windows: &SyncWindows) -> Option<&str> {
 
 /// Whether a window is open: from each moment of its schedule (UTC) for its duration, both ends included.
 fn is_open(window: &SyncWindow, now: Timestamp) -> bool {
-    let Some(cron) = parsed(window) else { return false };
-    let Ok(opened) = cron.find_previous_occurrence(&now.to_zoned(TimeZone::UTC), true) else { return false };
     let length = SignedDuration::try_from(window.duration.0).unwrap_or(SignedDuration::MAX);
-    now.duration_since(opened.timestamp()) <= length
+    match parsed(window) {
+        None => false,
+        Some(Opening::Every(nanoseconds)) => i128::from(nanoseconds) <= length.as_nanos(),
+        Some(Opening::Cron(cron)) => {
+            let opened = cron.find_previous_occurrence(&now.to_zoned(TimeZone::UTC), true);
+            opened.is_ok_and(|opened| now.duration_since(opened.timestamp()) <= length)
+        }
+    }
 }
 
 /// Whether a refresh may happen now.
@@ -42,6 +59,7 @@ pub fn allow(windows: Option<&SyncWindows>, now: Timestamp) -> bool {
 mod tests {
     use super::{allow, broken};
     use crate::manifest::external_secret::{SyncWindow, SyncWindows, WindowKind};
+    use crate::template::functions::dates::parse_duration;
 
     fn windows(kind: WindowKind, schedule: &str, duration: &str) -> SyncWindows {
         let window = SyncWindow { schedule: schedule.to_owned(), duration: duration.parse().unwrap() };
@@ -66,6 +84,11 @@ mod tests {
         assert!(allow(None, now));
         assert!(allow(Some(&SyncWindows { kind: WindowKind::Allow, windows: Vec::new() }), now));
         assert!(!allow(Some(&windows(WindowKind::Allow, "0 0 30 2 *", "1m")), now));
+        for (schedule, open) in
+            [("@daily", true), ("@midnight", true), ("@every 1h", true), ("@every 30h", false)]
+        {
+            assert_eq!(allow(Some(&windows(WindowKind::Allow, schedule, "23h")), now), open, "{schedule}");
+        }
         assert_eq!(broken(&windows(WindowKind::Allow, "nope", "1h")), Some("nope"));
     }
 }
