@@ -20,7 +20,7 @@ simulate: ## 200,000 seeds of the rotation machine's simulation (KEYTURN_SEED=N 
 	KEYTURN_SEEDS=200000 cargo test --release --locked -p rotator --lib simulation -- --nocapture
 
 mutants: ## Whether the tests of the rotation machine notice what is broken on purpose (cargo install cargo-mutants).
-	KEYTURN_SEEDS=800 CARGO_PROFILE_DEV_DEBUG=0 cargo mutants -p rotator --sharding round-robin --shard $(or $(SHARD),0/1)
+	KEYTURN_SEEDS=800 cargo mutants -p rotator --all-features --sharding round-robin --shard $(or $(SHARD),0/1)
 
 install: ## The servers and tools of the tests, kept in ~/.cache/keyturn (KEYTURN_CACHE).
 	@testdata/install/all.sh

@@ -25,6 +25,13 @@ fn no_seed_breaks_an_invariant_and_every_phase_meets_every_fault() {
     let broken: Vec<_> = outcomes.iter().filter(|o| o.broken.is_some()).collect();
     let first: Vec<_> = broken.iter().take(5).map(|o| (o.seed, o.broken.as_deref())).collect();
     assert!(broken.is_empty(), "{} of {} seeds broke: {first:?}", broken.len(), outcomes.len());
+    // A machine that never gets anywhere breaks nothing.
+    let ended = |phase| outcomes.iter().filter(|o| o.ended == phase).count();
+    if outcomes.len() >= 500 {
+        for phase in [Some(PhaseName::Proven), Some(PhaseName::Aborted), Some(PhaseName::Adopted), None] {
+            assert!(ended(phase) > 0, "no seed ended in {phase:?}");
+        }
+    }
     if outcomes.len() < 5_000 {
         return;
     }
@@ -38,7 +45,6 @@ fn no_seed_breaks_an_invariant_and_every_phase_meets_every_fault() {
         }
     }
     let events: usize = outcomes.iter().map(|o| o.events).sum();
-    let ended = |phase| outcomes.iter().filter(|o| o.ended == phase).count();
     println!(
         "{} seeds, {events} events, {} pairs hit (least often {}), {} proven, {} aborted, {} adopted, {} called a person",
         outcomes.len(),
