@@ -212,10 +212,11 @@ fn a_paused_server_does_not_answer_until_it_goes_on() {
     assert!(answers());
 }
 
-/// Not a test by itself: the process that the next one kills.
-#[test]
-#[ignore = "run by a_killed_test_process_leaves_no_server_and_no_folder"]
-fn a_test_process_that_waits_to_be_killed() {
+/// Set in the process that the test below starts, so that it does not start one itself.
+const CHILD: &str = "KEYTURN_TEST_CHILD";
+
+/// The process that is killed.
+fn wait_to_be_killed() {
     let folder = Folder::new("killed");
     let user = rustix::process::geteuid().is_root().then_some((65_534, 65_534));
     let launch = |user| Launch {
@@ -240,8 +241,13 @@ fn a_test_process_that_waits_to_be_killed() {
 
 #[test]
 fn a_killed_test_process_leaves_no_server_and_no_folder() {
+    if std::env::var_os(CHILD).is_some() {
+        return wait_to_be_killed();
+    }
+    let own_name = "testkit::a_killed_test_process_leaves_no_server_and_no_folder";
     let mut process = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "testkit::a_test_process_that_waits_to_be_killed", "--ignored", "--nocapture"])
+        .args(["--exact", own_name, "--nocapture"])
+        .env(CHILD, "1")
         .stdout(Stdio::piped())
         .spawn()
         .expect("start this program again");
