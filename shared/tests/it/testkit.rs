@@ -215,34 +215,30 @@ fn a_paused_server_does_not_answer_until_it_goes_on() {
 /// Set in the process that the test below starts, so that it does not start one itself.
 const CHILD: &str = "KEYTURN_TEST_CHILD";
 
-/// The process that is killed.
-fn wait_to_be_killed() {
-    let folder = Folder::new("killed");
-    let user = rustix::process::geteuid().is_root().then_some((65_534, 65_534));
-    let launch = |user| Launch {
-        name: "sleep",
-        program: "/bin/sleep".into(),
-        arguments: vec!["300".into()],
-        environment: Vec::new(),
-        folder: folder.path().to_owned(),
-        user,
-        goodbye: None,
-    };
-    // Started by a thread that ends at once, as a fixture in a static may be.
-    let servers = std::thread::scope(|scope| {
-        scope
-            .spawn(|| [Server::start(launch(None)), Server::start(launch(user))])
-            .join()
-            .expect("two servers")
-    });
-    println!("\nservers {} {} {}", servers[0].id(), servers[1].id(), folder.path().display());
-    std::thread::sleep(Duration::from_secs(300));
-}
-
 #[test]
 fn a_killed_test_process_leaves_no_server_and_no_folder() {
     if std::env::var_os(CHILD).is_some() {
-        return wait_to_be_killed();
+        let folder = Folder::new("killed");
+        let user = rustix::process::geteuid().is_root().then_some((65_534, 65_534));
+        let launch = |user| Launch {
+            name: "sleep",
+            program: "/bin/sleep".into(),
+            arguments: vec!["300".into()],
+            environment: Vec::new(),
+            folder: folder.path().to_owned(),
+            user,
+            goodbye: None,
+        };
+        // Started by a thread that ends at once, as a fixture in a static may be.
+        let servers = std::thread::scope(|scope| {
+            scope
+                .spawn(|| [Server::start(launch(None)), Server::start(launch(user))])
+                .join()
+                .expect("two servers")
+        });
+        println!("\nservers {} {} {}", servers[0].id(), servers[1].id(), folder.path().display());
+        std::thread::sleep(Duration::from_secs(300));
+        return;
     }
     let own_name = "testkit::a_killed_test_process_leaves_no_server_and_no_folder";
     let mut process = Command::new(std::env::current_exe().expect("this program"))
