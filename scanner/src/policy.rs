@@ -8,7 +8,7 @@ pub mod load;
 pub mod pattern;
 pub mod written;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::civil::Date;
 use shared::finding::{Action, Confidence, Finding, Location, Severity, State};
@@ -191,6 +191,8 @@ pub struct Decision {
 pub struct Judge<'a> {
     policy: &'a Policy,
     today: Date,
+    /// Suppressions by the secret that they are about, each by its place in the policy. A baseline may have many.
+    suppressions: HashMap<Fingerprint, Vec<usize>>,
     used_suppressions: BTreeSet<usize>,
     used_accepted_live: BTreeSet<usize>,
     used_skips: BTreeSet<usize>,
@@ -200,9 +202,14 @@ pub struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// For one run.
     pub fn new(policy: &'a Policy, today: Date) -> Self {
+        let mut suppressions: HashMap<Fingerprint, Vec<usize>> = HashMap::new();
+        for (index, suppression) in policy.suppressions.iter().enumerate() {
+            suppressions.entry(suppression.fingerprint).or_default().push(index);
+        }
         Self {
             policy,
             today,
+            suppressions,
             used_suppressions: BTreeSet::new(),
             used_accepted_live: BTreeSet::new(),
             used_skips: BTreeSet::new(),
@@ -214,9 +221,10 @@ impl<'a> Judge<'a> {
     /// thresholds.
     pub fn decide(&mut self, finding: &Finding, location: &Location, confidence: Confidence) -> Decision {
         let mut expired = String::new();
-        for (index, suppression) in self.policy.suppressions.iter().enumerate() {
-            let here = suppression.path.as_ref().is_none_or(|path| path.matches(&location.path));
-            if suppression.fingerprint != finding.fingerprint || !here {
+        let policy = self.policy;
+        for &index in self.suppressions.get(&finding.fingerprint).into_iter().flatten() {
+            let suppression = &policy.suppressions[index];
+            if suppression.path.as_ref().is_some_and(|path| !path.matches(&location.path)) {
                 continue;
             }
             self.used_suppressions.insert(index);
@@ -240,9 +248,10 @@ impl<'a> Judge<'a> {
     /// acceptance of exactly this, by two owners and until a day, lets it pass, or who runs the scan and turns all
     /// blocking off.
     pub fn decide_live(&mut self, finding: &Finding, location: &Location) -> Decision {
-        for (index, suppression) in self.policy.suppressions.iter().enumerate() {
-            let here = suppression.path.as_ref().is_none_or(|path| path.matches(&location.path));
-            if suppression.fingerprint == finding.fingerprint && here {
+        let policy = self.policy;
+        for &index in self.suppressions.get(&finding.fingerprint).into_iter().flatten() {
+            let suppression = &policy.suppressions[index];
+            if suppression.path.as_ref().is_none_or(|path| path.matches(&location.path)) {
                 self.used_suppressions.insert(index);
                 self.notices.insert(format!(
                     "the suppression of {} by {} does not hold: the secret is live; rotate it",
@@ -281,9 +290,7 @@ impl<'a> Judge<'a> {
 
     /// Decides on a secret that a receipt proves dead. Its suppression, should there be one, has had its use.
     pub fn decide_dead(&mut self, finding: &Finding, receipt: &ReceiptId) -> Decision {
-        let same = |suppression: &Suppression| suppression.fingerprint == finding.fingerprint;
-        let used = self.policy.suppressions.iter().enumerate().filter(|(_, suppression)| same(suppression));
-        self.used_suppressions.extend(used.map(|(index, _)| index));
+        self.used_suppressions.extend(self.suppressions.get(&finding.fingerprint).into_iter().flatten());
         let same = |accepted: &AcceptLive| accepted.fingerprint == finding.fingerprint;
         let used = self.policy.accepted_live.iter().enumerate().filter(|(_, accepted)| same(accepted));
         self.used_accepted_live.extend(used.map(|(index, _)| index));
