@@ -22,6 +22,8 @@
 //! | `luhn` | the digit sum | card numbers |
 //! | `key-32`, `key-64` | length after decoding hex or base64 | raw keys |
 //! | `random` | whether a value looks drawn at random | tokens named by their context |
+//! | `seed` | base32 or hex that is not made of words | seeds for one-time passwords |
+//! | `prefixed` | the same, for what stands behind a prefix | tokens known by their prefix alone |
 //! | `token` | the same, and whether the words before it name a token | tokens announced by words |
 //! | `password-call` | the same, and what the function's name is about | arguments of functions |
 //! | `password-value`, `password-strong` | the value alone, where its place leaves no doubt | SQL, command lines, configuration files |
@@ -101,7 +103,9 @@ const CHECKS: &[Check] = &[
     other("password-strong", guess::password_strong),
     other("password-value", guess::password_value),
     other("pem", pem::private_key),
+    other("prefixed", guess::prefixed),
     other("random", guess::random),
+    other("seed", guess::seed),
     other("structure", structure::structure),
     other("token", guess::token),
     other("url", url::url),

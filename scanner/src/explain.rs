@@ -32,7 +32,9 @@ fn looks_at(check: &str) -> Option<&'static str> {
             "whether the value looks like a password, and the function's name like one that takes it"
         }
         "pem" => "the structure of the key: DER, OpenSSH or PGP",
+        "prefixed" => "whether what stands behind the prefix looks drawn at random",
         "random" => "whether the value looks drawn at random",
+        "seed" => "whether it is base32 or hexadecimal, and not made of words",
         "structure" => "the fields inside the token",
         "token" => "whether the value looks drawn at random, and the words before it",
         "url" => "user, password and host",

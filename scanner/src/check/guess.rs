@@ -9,6 +9,7 @@
 
 use super::{Outcome, alphabet, placeholder};
 
+mod code;
 mod name;
 mod shape;
 
@@ -26,11 +27,42 @@ pub(super) fn token(secret: &[u8], matched: &[u8]) -> Outcome {
     let end = before.iter().rposition(u8::is_ascii_alphanumeric).map_or(0, |place| place + 1);
     // The words before the value, spaces between them too: `acme SECRET`.
     let phrase: Vec<u8> = before[..end].iter().map(|&byte| if byte == b' ' { b'_' } else { byte }).collect();
+    // The fingerprint of a public key, told in a sentence.
+    if secret.len() == 40
+        && secret.iter().all(|byte| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte))
+        && before[end..].iter().all(|byte| *byte == b' ')
+    {
+        return Outcome::Fails("a fingerprint");
+    }
     match name::kind_of(&phrase) {
         name::Kind::None => Outcome::Fails("the name says that something else stands here"),
         _ if secret.len() < 16 && secret.iter().all(u8::is_ascii_alphabetic) => Outcome::Fails("a word"),
         _ => random(secret, matched),
     }
+}
+
+/// Whether what stands behind a token's prefix looks drawn at random.
+pub(super) fn prefixed(secret: &[u8], matched: &[u8]) -> Outcome {
+    let tail = shape::behind_prefix(secret);
+    if let Some(why) = common_faults(tail, matched) {
+        return Outcome::Fails(why);
+    }
+    if shape::is_random_tail(tail) { Outcome::Open } else { Outcome::Fails("made of words") }
+}
+
+/// Whether the value is a seed for one-time passwords: base32 that nobody wrote as words.
+pub(super) fn seed(secret: &[u8], matched: &[u8]) -> Outcome {
+    let letters: Vec<u8> = secret.iter().copied().filter(|byte| !b" -=".contains(byte)).collect();
+    if let Some(why) = common_faults(&letters, matched) {
+        return Outcome::Fails(why);
+    }
+    let base32 = letters.iter().all(|byte| byte.is_ascii_uppercase() || (b'2'..=b'7').contains(byte))
+        || letters.iter().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(byte));
+    let hex = letters.iter().all(u8::is_ascii_hexdigit);
+    if !(base32 || hex) || letters.len() < 16 || alphabet::entropy(&letters) < 2.8 {
+        return Outcome::Fails("not base32 or hex");
+    }
+    if shape::is_wordy(&letters) { Outcome::Fails("made of words") } else { Outcome::Open }
 }
 
 /// Whether the value looks like a password, or, where the name asks for a token, like a token.
@@ -52,10 +84,15 @@ pub(super) fn password(secret: &[u8], matched: &[u8]) -> Outcome {
     if site.operator == name::Operator::Comma && !random {
         return Outcome::Fails("a member of a list");
     }
+    // Behind an option stands a word for the reader as often as a value: `--password PASSWORD`.
+    if site.operator == name::Operator::Prose && !random && shape::Text::of(secret) != shape::Text::Strong {
+        return Outcome::Fails("a word");
+    }
     let plausible = if site.quoted || site.operator == name::Operator::Prose {
         quoted(site, secret)
     } else {
         shape::is_bare_password(secret, site.operator)
+            || site.kind == name::Kind::Password && shape::is_written_password(secret)
     };
     if plausible { Outcome::Open } else { Outcome::Fails("reads like code, a label or a name") }
 }
@@ -68,6 +105,7 @@ pub(super) fn password_value(secret: &[u8], matched: &[u8]) -> Outcome {
     match shape::Text::of(secret) {
         shape::Text::Code => Outcome::Fails("reads like code or a placeholder"),
         shape::Text::Prose => Outcome::Fails("reads like a label"),
+        shape::Text::Word if shape::is_of_a_sentence(secret) => Outcome::Fails("a word of a sentence"),
         shape::Text::Strong | shape::Text::Phrase | shape::Text::Word => Outcome::Open,
     }
 }
@@ -115,6 +153,9 @@ fn quoted(site: name::Site, secret: &[u8]) -> bool {
 fn common_faults(secret: &[u8], matched: &[u8]) -> Option<&'static str> {
     if secret.is_empty() || !secret.iter().any(u8::is_ascii_alphanumeric) {
         return Some("no letter and no digit");
+    }
+    if code::is_stamp(secret) {
+        return Some("a date, a number, a version or an address");
     }
     if placeholder::is_reference(secret) {
         return Some("a reference to a secret that is kept elsewhere");

@@ -15,6 +15,7 @@ const STAND_INS: &[&str] = &[
     "change-me",
     "your_",
     "your-",
+    "randompass",
     "yourpass",
     "yourtoken",
     "yoursecret",

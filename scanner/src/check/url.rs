@@ -55,6 +55,12 @@ pub(super) fn url(secret: &[u8], matched: &[u8]) -> Outcome {
     if web && (secret.len() < 4 || placeholder::is_repetitive(secret) || placeholder::has_stand_in(&lower)) {
         return Outcome::Fails("a stand-in for a password");
     }
+    // `user:password@localhost` is how documentation writes a URL.
+    let said = stand_in && STAND_INS.contains(&user.to_ascii_lowercase().as_slice());
+    let own = [&b"localhost"[..], b"127.0.0.1", b"[::1]"].iter().any(|name| host.starts_with(name));
+    if said && (own || web && is_local(host)) {
+        return Outcome::Fails("a stand-in for user, password and host");
+    }
     match (stand_in || placeholder::has_stand_in(&lower) || secret == user, is_local(host)) {
         (true, true) if web => Outcome::Fails("a stand-in for a password at a stand-in for a host"),
         (true, _) => Outcome::Weak("a stand-in for a password"),

@@ -26,3 +26,4 @@ mod reports;
 mod sources;
 mod sources_real;
 mod traps;
+mod variations;

@@ -40,8 +40,9 @@ pub(super) struct Site {
     pub(super) odd_quote: bool,
 }
 
-/// Types that stand between a name and its operator.
-static TYPES: Words = words!("string str text varchar char");
+/// What may stand between a name and its operator: types, and the words of `name="password" value="…"`, of
+/// `variable "password" { type = string default = "…" }`, of `Dim password As String` and of `{ get; set; }`.
+static TYPES: Words = words!("string str text varchar char as get set init value default type");
 
 /// Words that name a password, in the languages that people write code in.
 static PASSWORD_WORDS: Words = words!(
@@ -115,7 +116,10 @@ impl Site {
         let verdict = name == b"PASS" && matches!(operator, Operator::Colon | Operator::Comma);
         // The working folder.
         let verdict = verdict || name == b"PWD" || name == b"OLDPWD";
-        let kind = if verdict { Kind::None } else { kind_of(name) };
+        // `token.KIND, "text"` is a row of a table.
+        let quoted_name = matches!(joint.first(), Some(b'"' | b'\'' | b'`' | b'\\'));
+        let row = operator == Operator::Comma && !quoted_name && name.contains(&b'.');
+        let kind = if verdict || row { Kind::None } else { kind_of(name) };
         Self { kind, operator, quoted, odd_quote }
     }
 }
@@ -149,9 +153,11 @@ fn split_name(before: &[u8]) -> (&[u8], &[u8]) {
     let Some(operator) =
         before.iter().position(|byte| matches!(byte, b'=' | b':' | b',' | b'(' | b'!' | b'>'))
     else {
-        let start = before.iter().position(|byte| is_name(*byte)).unwrap_or(before.len());
-        let name = name_at(&before[start..]);
-        return (name, &before[start + name.len()..]);
+        // `ENV DB_PASSWORD …`, `--password …`: the last word is the name.
+        let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;
+        let end = before.iter().rposition(is_letter).map_or(0, |place| place + 1);
+        let start = before[..end].iter().rposition(|byte| !is_name(*byte)).map_or(0, |place| place + 1);
+        return (&before[start..end], &before[end..]);
     };
     // A call's name stands before the parenthesis or is its first argument: `setProperty("password", "…")`.
     if before[operator] == b'(' {
@@ -167,8 +173,8 @@ fn split_name(before: &[u8]) -> (&[u8], &[u8]) {
     let mut start = before[..end].iter().rposition(|byte| !is_name(*byte)).map_or(0, |place| place + 1);
     let mut stop = end;
     // `var token string = "…"`, `db_pass[0] = …`: the word before is the name.
-    let word = &before[start..end];
-    if (TYPES.has(&String::from_utf8_lossy(word).to_ascii_lowercase()) || word.iter().all(u8::is_ascii_digit))
+    while (TYPES.has(&String::from_utf8_lossy(&before[start..stop]).to_ascii_lowercase())
+        || before[start..stop].iter().all(u8::is_ascii_digit))
         && let Some(place) = before[..start].iter().rposition(|byte| is_name(*byte))
     {
         stop = place + 1;
@@ -200,7 +206,8 @@ pub(super) fn kind_of(name: &[u8]) -> Kind {
                 && ["pass", "pwd"].iter().any(|end| word.ends_with(end))
                 && !UNRELATED.has(word))
     };
-    if words.iter().any(is_password) || PASSWORD_WORDS.has(&two) {
+    let joined = || PASSWORD_PARTS.split_ascii_whitespace().any(|part| flat.contains(part));
+    if words.iter().any(is_password) || PASSWORD_WORDS.has(&two) || joined() {
         return Kind::Password;
     }
     let is_token = |word: &&String| {
@@ -221,7 +228,7 @@ pub(super) fn kind_of(name: &[u8]) -> Kind {
 /// A stretch of base64 or hex is no name: short words, digits between them.
 fn looks_encoded(name: &[u8], words: &[String]) -> bool {
     let digits = name.iter().filter(|byte| byte.is_ascii_digit()).count();
-    words.len() > 6 || (digits > 4 && words.len() > 3) || name.iter().any(|byte| (0x80..0xc2).contains(byte))
+    words.len() > 6 || (digits > 4 && words.len() > 3) || std::str::from_utf8(name).is_err()
 }
 
 /// Words of a name: at `_`, `-`, `.` and before capitals.

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::alphabet;
+use super::code::{distinct_symbols, is_algorithm, is_balanced, is_camel, is_code, is_constant, is_joined};
 use super::name::Operator;
 use crate::check::words::{Words, words};
 
@@ -34,6 +35,13 @@ user username login confirm forgot reset new old current change show hide a an n
 this that can cannot was value1 error"
 );
 
+/// More words of sentences.
+static SENTENCE: Words = words!(
+    "with from into when then than also only have will been were which what where they them there here their these \
+those such each both very just like over under after before about option options instead using used uses does \
+done must should could would make sure given file files want need needs"
+);
+
 /// Values that are no secret though they stand where one could.
 static WORDS: Words = words!(
     "asdf foo bar foobar baz password passwd passphrase pass pwd secret token key apikey api_key api-key string str text none \
@@ -56,7 +64,10 @@ pub(super) fn is_random(value: &[u8]) -> bool {
     let count = |kind: fn(&u8) -> bool| value.iter().filter(|byte| kind(byte)).count();
     let (digits, lower, upper) =
         (count(u8::is_ascii_digit), count(u8::is_ascii_lowercase), count(u8::is_ascii_uppercase));
-    if lower + upper == 0 || is_code(value) || is_constant(value) {
+    if lower + upper == 0 || is_code(value) || is_constant(value) || is_camel(value) || is_algorithm(value) {
+        return false;
+    }
+    if is_joined(value) {
         return false;
     }
     // Brackets, quotes and lists are code.
@@ -94,16 +105,39 @@ pub(super) fn is_random(value: &[u8]) -> bool {
         || switches(value) * 4 > value.len() && wordy * 5 < letters * 3
 }
 
-/// Whether a value is a constant's name: short words in capitals, joined by underscores.
-fn is_constant(value: &[u8]) -> bool {
-    let mut words = value.split(|byte| *byte == b'_');
-    value.iter().filter(|byte| **byte == b'_').count() >= 2
-        && value.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
-        && words.all(|word| word.len() <= 12)
+/// The shortest tail of a token: 12 letters of 62 hold 71 bits.
+const TAIL_MIN: usize = 12;
+
+/// What stands behind a token's prefix: short words and versions with a separator behind each are cut off
+/// (`acme_live_`, `sk-or-v1-`), as long as enough is left.
+pub(super) fn behind_prefix(value: &[u8]) -> &[u8] {
+    let mut tail = value;
+    while let Some(end) = tail.iter().position(|byte| b"_-.:/+".contains(byte)) {
+        let word = &tail[..end];
+        let short = word.len() <= 5 && word.iter().filter(|byte| byte.is_ascii_digit()).count() <= 2;
+        let plain = word.len() <= 16 && word.iter().all(u8::is_ascii_alphabetic);
+        if !(short || plain) || tail.len() - end - 1 < TAIL_MIN {
+            break;
+        }
+        tail = &tail[end + 1..];
+    }
+    tail
+}
+
+/// [`is_random`], for a tail whose prefix has already said that a token follows: it may be wholly of small letters.
+pub(super) fn is_random_tail(tail: &[u8]) -> bool {
+    if tail.len() < TAIL_MIN || tail.iter().filter(|byte| byte.is_ascii_digit()).count() < 2 {
+        return tail.len() >= 16 && is_random(tail);
+    }
+    let (wordy, letters) = wordiness(tail);
+    letters > 0
+        && is_random(tail)
+        && wordy * 2 < letters
+        && tail.split(|byte| b"_-./:".contains(byte)).map(<[u8]>::len).max().unwrap_or(0) >= 8
 }
 
 /// How many letters stand in runs that read like words, and how many letters there are.
-fn wordiness(value: &[u8]) -> (usize, usize) {
+pub(super) fn wordiness(value: &[u8]) -> (usize, usize) {
     let mut wordy = 0;
     let mut letters = 0;
     for run in runs(value) {
@@ -120,8 +154,20 @@ fn wordiness(value: &[u8]) -> (usize, usize) {
     (wordy, letters)
 }
 
+/// Whether a word is one that sentences and usage texts put behind anything.
+pub(super) fn is_of_a_sentence(value: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(value);
+    LABELS.has(&text.to_ascii_lowercase()) || SENTENCE.has(&text)
+}
+
+/// Whether most of the letters read like words.
+pub(super) fn is_wordy(value: &[u8]) -> bool {
+    let (wordy, letters) = wordiness(value);
+    wordy * 2 > letters
+}
+
 /// Runs of letters, cut before a capital that follows a small letter.
-fn runs(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn runs(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|byte| !byte.is_ascii_alphabetic())
         .flat_map(|word| word.chunk_by(|a, b| !(a.is_ascii_lowercase() && b.is_ascii_uppercase())))
@@ -166,7 +212,7 @@ impl Text {
         if value.contains(&b' ') {
             return spaced(value, &text);
         }
-        if is_code(value) {
+        if is_code(value) || is_algorithm(value) || is_constant(value) {
             return Self::Code;
         }
         let count = |kind: fn(&u8) -> bool| value.iter().filter(|byte| kind(byte)).count();
@@ -207,95 +253,6 @@ fn spaced(value: &[u8], lower: &str) -> Text {
     }
 }
 
-/// Expressions, paths, markup, urls, types, mail addresses.
-fn is_code(value: &[u8]) -> bool {
-    let call = value.ends_with(b")")
-        && value.iter().position(|&byte| byte == b'(').is_some_and(|at| {
-            at > 0 && value[..at].iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.:->".contains(byte))
-        });
-    // Base64 may begin with a slash too; a path reads like words.
-    let (wordy, letters) = wordiness(value);
-    let rooted = value.starts_with(b"/") && value.iter().filter(|&&byte| byte == b'/').count() >= 2;
-    let path = (rooted && wordy * 2 >= letters)
-        || [&b"./"[..], b"../", b"~/", b"C:\\"].iter().any(|start| value.starts_with(start));
-    let url = memchr::memmem::find(value, b"://").is_some();
-    let markup = value.starts_with(b"<") || value.starts_with(b"&") && value.ends_with(b";");
-    // %s, %d, {0}, {name}: formats.
-    let format = value.len() <= 24
-        && (memchr::memmem::find(value, b"%s").is_some()
-            || memchr::memmem::find(value, b"%d").is_some()
-            || memchr::memmem::find(value, b"%v").is_some());
-    let dotted = value.iter().filter(|&&byte| byte == b'.').count() >= 1
-        && value.split(|&byte| byte == b'.').all(|word| {
-            word.len() >= 2
-                && word[0].is_ascii_alphabetic()
-                && word.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
-        });
-    let escape =
-        value.starts_with(b"\\") || value.iter().filter(|&&byte| byte == b'\\').count() * 4 > value.len();
-    let selector = value.starts_with(b"#")
-        && value[1..].iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
-    let option = value.starts_with(b"--");
-    let regex = [&b".*"[..], b"\\d", b"\\w", b"\\s", b"[^", b"(?", b"[a-z", b"[0-9", b"$)", b"+)"]
-        .iter()
-        .any(|piece| memchr::memmem::find(value, piece).is_some());
-    // `Jobs[-1].JobId`, `Name$1`, `$2$3`, `1.3.6.1.5.5.7.3.1`.
-    let member = memchr::memmem::find(value, b"].").is_some() || memchr::memmem::find(value, b"[-").is_some();
-    let numbered = value.iter().rposition(|byte| *byte == b'$').is_some_and(|at| {
-        value[at + 1..].iter().all(u8::is_ascii_digit)
-            && at + 1 < value.len()
-            && value[..at]
-                .iter()
-                .all(|byte| byte.is_ascii_alphabetic() || *byte == b'$' || byte.is_ascii_digit())
-            && (at == 0 || value[..at].iter().all(u8::is_ascii_alphabetic) || value[0] == b'$')
-    });
-    let identifier =
-        value.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').filter(|byte| **byte == b'.');
-    let object = identifier.count() >= 4;
-    let glued =
-        [&b"\" +"[..], b"' +", b"\" .", b"' .", b"',", b"\",", b"->", b"::", b"=>", b"();", b"&&", b"||"]
-            .iter()
-            .any(|piece| memchr::memmem::find(value, piece).is_some());
-    let file = [
-        &b".py"[..],
-        b".js",
-        b".ts",
-        b".go",
-        b".rs",
-        b".java",
-        b".html",
-        b".json",
-        b".xml",
-        b".yml",
-        b".yaml",
-        b".txt",
-        b".pem",
-        b".key",
-        b".crt",
-        b".com",
-        b".org",
-        b".net",
-        b".php",
-        b".sh",
-    ]
-    .iter()
-    .any(|end| value.ends_with(end));
-    call || path
-        || url
-        || markup
-        || format
-        || dotted
-        || escape
-        || selector
-        || option
-        || regex
-        || glued
-        || file
-        || member
-        || numbered
-        || object
-}
-
 /// An unquoted value: only what cannot be an identifier, an expression or prose.
 pub(super) fn is_bare_password(value: &[u8], operator: Operator) -> bool {
     // Longer ones are strings of a program that stand side by side.
@@ -317,7 +274,10 @@ pub(super) fn is_bare_password(value: &[u8], operator: Operator) -> bool {
     }
     // Code balances its brackets; and after an equals sign a value with brackets is an expression.
     if value.iter().any(|byte| b"()[]{}<>".contains(byte))
-        && (operator != Operator::Colon || is_balanced(value))
+        && (operator != Operator::Colon
+            || is_balanced(value)
+            || value.iter().any(|byte| b".,:?=&|;".contains(byte))
+            || (digits == 0 && distinct_symbols(value) < 6))
     {
         return false;
     }
@@ -335,19 +295,32 @@ pub(super) fn is_bare_password(value: &[u8], operator: Operator) -> bool {
             && !value.iter().any(|byte| b"./:,_-".contains(byte)))
 }
 
-/// Whether every bracket closes the one that was opened last, as code has it.
-fn is_balanced(value: &[u8]) -> bool {
-    let mut open = Vec::new();
-    value.iter().all(|byte| match byte {
-        b'(' | b'[' | b'{' => {
-            open.push(*byte);
-            true
-        }
-        b')' => open.pop() == Some(b'('),
-        b']' => open.pop() == Some(b'['),
-        b'}' => open.pop() == Some(b'{'),
-        _ => true,
-    }) && open.is_empty()
+/// Words of algorithms and versions, whose digits are no password's.
+const NUMBERED: &[&[u8]] = &[
+    b"sha", b"md5", b"aes", b"utf", b"x509", b"base", b"oauth", b"rfc", b"http", b"latin", b"iso", b"int",
+    b"uint", b"float", b"pbkdf", b"bcrypt", b"ascii", b"rsa", b"tls", b"ssl", b"ipv", b"win", b"v1", b"v2",
+    b"pkcs", b"test", b"arg", b"param", b"var", b"tmp", b"str", b"byte", b"char", b"word", b"user", b"pass",
+    b"pwd", b"key", b"token", b"secret", b"value", b"field", b"step", b"row", b"line", b"col", b"item",
+];
+
+/// An unquoted value behind the name of a password: letters, and digits that no identifier ends with by habit.
+pub(super) fn is_written_password(value: &[u8]) -> bool {
+    let count = |kind: fn(&u8) -> bool| value.iter().filter(|byte| kind(byte)).count();
+    let (digits, letters) = (count(u8::is_ascii_digit), count(u8::is_ascii_alphabetic));
+    let joints = value.iter().filter(|byte| b"_-".contains(byte)).count();
+    let symbols = value.iter().filter(|byte| b"!@#%^*+?~".contains(byte)).count();
+    let lower = value.to_ascii_lowercase();
+    (8..=64).contains(&value.len())
+        && digits >= 2
+        && letters >= 3
+        && joints <= 1
+        && digits + letters + joints + symbols == value.len()
+        && !NUMBERED.iter().any(|word| lower.starts_with(word))
+        && !is_code(value)
+        && (symbols > 0 || !is_camel(value))
+        // `0x1f`, `1920x1080`, `12345kb` and dates.
+        && !(value[0].is_ascii_digit() && switches(value) < 3)
+        && !lower.starts_with(b"0x")
 }
 
 /// Symbols and digits among letters: what nobody gives to an identifier.
