@@ -126,6 +126,9 @@ pub struct SyncArgs {
     /// Refresh everything, also what is not due yet
     #[arg(long)]
     pub now: bool,
+    /// Put each access to a secret on record: a file (a chain of lines, rotated), or - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
     /// How many ExternalSecrets are worked on at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
@@ -149,9 +152,41 @@ pub struct RunArgs {
     /// From the end of one round to the next
     #[arg(long, value_name = "DURATION", default_value = "1m")]
     pub interval: GoDuration,
-    /// What Rotations are driven with
+    /// Where manifests come from; with --cluster ExternalSecrets are followed by watches
     #[command(flatten)]
-    pub drive: DriveArgs,
+    pub source: SourceArgs,
+    /// With --cluster: only this namespace
+    #[arg(short, long, value_name = "NAMESPACE", requires = "cluster")]
+    pub namespace: Option<String>,
+    /// Where the Secrets of consumers go: `cluster` (whose workloads are restarted and waited for), or `dir:PATH`
+    /// (one manifest a file, mode 0600)
+    #[arg(long, value_name = "TARGET")]
+    pub target: TargetName,
+    /// Serve stores that name no controller too; refused while External Secrets Operator has replicas. Without it
+    /// only stores with `controller: keyturn` are served
+    #[arg(long, requires = "cluster")]
+    pub adopt: bool,
+    /// Serve /metrics, /healthz and /readyz at this address, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Put each access to a secret on record: a file (a chain of lines, rotated), or - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
+    /// How long a round waits for what only takes time: consumers that move, a grace
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub wait: GoDuration,
+    /// How many ExternalSecrets or Rotations are worked on at once
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
+    /// The key that names secrets: 64 hexadecimal digits, mode 0600. Without the keys nothing is rotated
+    #[arg(long, value_name = "FILE", requires_all = ["receipt_key", "receipts"])]
+    pub fingerprint_key: Option<PathBuf>,
+    /// The Ed25519 key that signs receipts: PKCS#8 PEM, mode 0600
+    #[arg(long, value_name = "FILE", requires_all = ["fingerprint_key", "receipts"])]
+    pub receipt_key: Option<PathBuf>,
+    /// The folder of receipts
+    #[arg(long, value_name = "DIR", requires_all = ["fingerprint_key", "receipt_key"])]
+    pub receipts: Option<PathBuf>,
 }
 
 /// What `plan` takes.

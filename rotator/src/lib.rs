@@ -7,14 +7,17 @@
 //! [`respond`]. What people order is in [`orders`] and [`freeze_command`]; [`store_command`] works on the local store by hand.
 
 pub mod acknowledge_command;
+pub mod audit;
 pub mod backend;
 pub mod cli;
+pub mod controller;
 pub mod file_store;
 pub mod freeze_command;
 pub mod json_text;
 pub mod keys_command;
 pub mod known;
 pub mod manifest;
+pub mod metrics;
 pub mod orders;
 pub mod plan;
 pub mod process;

@@ -43,6 +43,8 @@ pub struct Manifests {
     pub rotation_targets: Vec<Object<ClusterRotationTargetSpec>>,
     /// What is rotated when.
     pub rotations: Vec<Object<RotationSpec>>,
+    /// What was reported before on stores of a cluster, by kind and name.
+    pub store_status: BTreeMap<String, status::StoreStatus>,
     /// What was reported before on Rotations of a cluster, by `namespace/name`; nothing for those of files.
     pub rotation_status: BTreeMap<String, RotationStatus>,
     /// What is wrong with Rotations of a cluster beside each other, by `namespace/name`; of files it stops the run.

@@ -6,15 +6,20 @@
 
 use std::io::Write;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use shared::exit::Exit;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
 use crate::cli::{RunArgs, SyncArgs};
+use crate::controller;
 use crate::manifest::Manifests;
+use crate::manifest::cluster::read as read_cluster;
+use crate::metrics::{self, Metrics};
 use crate::provider::Provider;
 use crate::rotate_command::{self, Means, Occasion};
 use crate::rotation::leader;
@@ -32,6 +37,10 @@ const LEASE_ROUNDS: u32 = 3;
 const LEASE_MIN: Duration = Duration::from_secs(60);
 /// How long a round under way may go on after SIGTERM; Kubernetes kills after 30 s by default.
 const GOODBYE: Duration = Duration::from_secs(20);
+
+/// What is said where Rotations cannot be driven.
+const WITHOUT_KEYS: &str =
+    "error: nothing was rotated: give --fingerprint-key, --receipt-key and --receipts\n";
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -65,50 +74,128 @@ impl Stop {
 
 async fn stay(args: &RunArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let mut stop = Stop::new()?;
-    let target = runner::open_target(&args.drive.target).await?;
-    let rounds = Rounds { args, target: &target, holder: holder() };
-    let mut last = String::new();
+    let metrics = Arc::new(Metrics::default());
+    if let Some(address) = args.listen {
+        let bound = metrics::serve(address, Arc::clone(&metrics)).await.map_err(anyhow::Error::msg)?;
+        writeln!(out, "metrics at http://{bound}/metrics").and_then(|()| out.flush())?;
+    }
+    let target = runner::open_target(&args.target).await?;
+    let (stopping, stopped) = watch::channel(false);
+    let (say, mut heard) = mpsc::unbounded_channel();
+    let settings = controller_settings(args, &target, &metrics).await?;
+    let controls = async {
+        match &settings {
+            Some(settings) => controller::run(settings, stopped.clone(), say.clone()).await,
+            // Without a cluster there is nothing to follow.
+            None => stop_of(stopped.clone()).await,
+        }
+    };
+    let rounds = Rounds { args, target: &target, metrics: &metrics, holder: holder() };
+    let work = async { futures::join!(controls, rounds.again_and_again(stopped.clone(), &say)) };
+    let mut work = pin!(work);
+    let mut is_stopping = false;
     loop {
-        let mut stopped = false;
-        let said = {
-            let mut round = pin!(rounds.one());
-            tokio::select! {
-                said = &mut round => Some(said),
-                () = stop.come() => {
-                    stopped = true;
-                    tokio::time::timeout(GOODBYE, round).await.ok()
-                }
+        tokio::select! {
+            _ = &mut work => break,
+            () = stop.come(), if !is_stopping => {
+                is_stopping = true;
+                // Both sides listen until they end.
+                let _ = stopping.send(true);
             }
-        };
-        // The same words each minute would hide the ones that are new.
-        if let Some(said) = said.filter(|said| *said != last) {
-            out.write_all(said.as_bytes()).and_then(|()| out.flush()).context("standard output is gone")?;
-            last = said;
-        }
-        if !stopped {
-            tokio::select! {
-                () = tokio::time::sleep(args.interval.0.max(Duration::from_secs(1))) => {}
-                () = stop.come() => stopped = true,
-            }
-        }
-        if stopped {
-            rounds.leave().await;
-            writeln!(out, "stopped").context("standard output is gone")?;
-            return Ok(Exit::Done);
+            Some(line) = heard.recv() => write_line(out, &line)?,
         }
     }
+    while let Ok(line) = heard.try_recv() {
+        write_line(out, &line)?;
+    }
+    rounds.leave().await;
+    writeln!(out, "stopped").context("standard output is gone")?;
+    Ok(Exit::Done)
+}
+
+fn write_line(out: &mut dyn Write, line: &str) -> anyhow::Result<()> {
+    writeln!(out, "{}", line.trim_end()).and_then(|()| out.flush()).context("standard output is gone")
+}
+
+async fn stop_of(mut stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
+        if stopped.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The controller of a cluster's ExternalSecrets, if they are what is run.
+async fn controller_settings(
+    args: &RunArgs,
+    target: &Target,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Option<controller::Settings>> {
+    if !args.source.cluster {
+        return Ok(None);
+    }
+    let Some(client) = target.client().cloned() else {
+        anyhow::bail!("with --cluster Secrets go to the cluster; write --target cluster");
+    };
+    // The definitions must be there before anything is followed.
+    read_cluster(&client, args.namespace.as_deref()).await?;
+    if args.adopt {
+        controller::adopt::check(&client).await.map_err(anyhow::Error::msg)?;
+    }
+    let audit = controller::audit_of(args.audit.as_ref()).map_err(anyhow::Error::msg)?;
+    Ok(Some(controller::Settings {
+        client,
+        namespace: args.namespace.clone(),
+        adopt: args.adopt,
+        concurrency: usize::from(args.concurrency),
+        audit,
+        metrics: Arc::clone(metrics),
+        holder: holder(),
+    }))
 }
 
 struct Rounds<'a> {
     args: &'a RunArgs,
     target: &'a Target,
+    metrics: &'a Metrics,
     holder: String,
 }
 
 impl Rounds<'_> {
+    /// One round after another, until it is told to stop.
+    async fn again_and_again(&self, mut stopped: watch::Receiver<bool>, say: &mpsc::UnboundedSender<String>) {
+        let mut last = String::new();
+        while !*stopped.borrow() {
+            let said = {
+                let mut round = pin!(self.one());
+                tokio::select! {
+                    said = &mut round => Some(said),
+                    () = stop_of(stopped.clone()) => tokio::time::timeout(GOODBYE, round).await.ok(),
+                }
+            };
+            if !self.args.source.cluster {
+                self.metrics.turned(true);
+            }
+            // The same words each minute would hide the ones that are new.
+            if let Some(said) = said.filter(|said| *said != last) {
+                if !said.is_empty() {
+                    // Who listens ends only together with this.
+                    let _ = say.send(said.clone());
+                }
+                last = said;
+            }
+            if !*stopped.borrow() {
+                tokio::select! {
+                    () = tokio::time::sleep(self.args.interval.0.max(Duration::from_secs(1))) => {}
+                    _ = stopped.changed() => {}
+                }
+            }
+        }
+    }
+
     /// One round, and what is to be said of it.
     async fn one(&self) -> String {
-        let source = match read(&self.args.drive.source).await {
+        let source = match read(&self.args.source).await {
             Ok(Read::Usable(source)) => source,
             Ok(Read::Mistakes(problems)) => {
                 let lines: Vec<String> =
@@ -123,18 +210,22 @@ impl Rounds<'_> {
             Err(why) => return format!("error: nobody knows who leads: {why}\n"),
         }
         let mut said = Vec::new();
-        self.sync(&mut said).await;
+        // ExternalSecrets of a cluster are the controller's.
+        if !self.args.source.cluster {
+            self.sync(&mut said).await;
+        }
         self.rotate(&source, &mut said).await;
         String::from_utf8_lossy(&said).into_owned()
     }
 
     async fn sync(&self, said: &mut Vec<u8>) {
-        let drive = &self.args.drive;
+        let drive = self.args;
         let sync = SyncArgs {
             source: drive.source.clone(),
             namespace: None,
             target: drive.target.clone(),
             now: false,
+            audit: drive.audit.clone(),
             concurrency: drive.concurrency,
         };
         let written = match runner::sync_once(&sync).await {
@@ -150,12 +241,16 @@ impl Rounds<'_> {
     }
 
     async fn rotate(&self, source: &Source, said: &mut Vec<u8>) {
-        let drive = &self.args.drive;
-        let keys = Keys {
-            fingerprint_key: drive.fingerprint_key.clone(),
-            receipt_key: drive.receipt_key.clone(),
-            receipts: drive.receipts.clone(),
+        let drive = self.args;
+        let (Some(fingerprint_key), Some(receipt_key), Some(receipts)) =
+            (drive.fingerprint_key.clone(), drive.receipt_key.clone(), drive.receipts.clone())
+        else {
+            if !source.manifests.rotations.is_empty() {
+                said.extend_from_slice(WITHOUT_KEYS.as_bytes());
+            }
+            return;
         };
+        let keys = Keys { fingerprint_key, receipt_key, receipts };
         // A round does not wait for what only takes time: the next one comes.
         let wait = drive.wait.0.min(self.args.interval.0);
         let concurrency = usize::from(drive.concurrency);
@@ -185,7 +280,7 @@ impl Rounds<'_> {
 
     /// The next one need not wait for the end of the lease.
     async fn leave(&self) {
-        let Ok(Read::Usable(source)) = read(&self.args.drive.source).await else { return };
+        let Ok(Read::Usable(source)) = read(&self.args.source).await else { return };
         let manifests = &source.manifests;
         let client = source.client.as_ref().or(self.target.client()).cloned();
         let stores = Stores::new(manifests, Objects::new(manifests, client));

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::CustomResourceExt;
-use shared::clock::SystemClock;
+use shared::clock::{Clock as _, SystemClock};
 use shared::exit::Exit;
 use shared::journal::Trigger;
 
 use crate::cli::{CheckArgs, DriveArgs, RotateArgs, SyncArgs};
+use crate::controller::audit_of;
 use crate::manifest::check::check as check_manifests;
 use crate::manifest::cluster::{ClusterReadError, read as read_cluster};
 use crate::manifest::external_secret::{ClusterExternalSecret, ExternalSecret, ExternalSecretSpec};
@@ -25,10 +26,11 @@ use crate::rotate_command::{self, Means, Occasion};
 use crate::rotation::production::Keys;
 use crate::source::{read_or_say, runtime};
 use crate::store_command::{self, StoreArgs, Streams};
+use crate::sync::events::Events;
 use crate::sync::objects::Objects;
 use crate::sync::outcome::Summary;
 use crate::sync::stores::Stores;
-use crate::sync::{Round, Wanted};
+use crate::sync::{Round, Wanted, store_status};
 use crate::target::cluster::Cluster;
 use crate::target::folder::Folder;
 use crate::target::{Target, TargetName};
@@ -136,13 +138,15 @@ pub(crate) async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
             Target::Cluster(Cluster::new(client))
         }
     };
-    let stores = Stores::new(&manifests, Objects::new(&manifests, client.clone()));
+    let audit = audit_of(args.audit.as_ref()).map_err(anyhow::Error::msg)?;
+    let stores = Stores::new(&manifests, Objects::new(&manifests, client.clone())).audited(audit);
     let clock = SystemClock::new();
     let reports_to = client.filter(|_| args.target == TargetName::Cluster);
     let round = Round {
         stores: &stores,
         target: &target,
-        reports_to,
+        events: reports_to.clone().map(Events::new),
+        reports_to: reports_to.clone(),
         clock: &clock,
         concurrency: usize::from(args.concurrency),
         everything: args.now,
@@ -152,6 +156,9 @@ pub(crate) async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
         Ok(removed) => (removed, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
+    if let Some(client) = &reports_to {
+        store_status::report(client, &manifests, &stores.standings().await, clock.now()).await;
+    }
     stores.close().await;
     let summary = Summary { reports, removed, orphans_error };
     Ok(Synced::Round { summary, target: target.to_string() })

@@ -5,6 +5,7 @@
 //! and the Secret that it had stays as it was.
 
 pub mod due;
+pub mod events;
 mod find;
 pub mod gather;
 pub mod go_json;
@@ -15,6 +16,7 @@ pub mod outcome;
 pub mod rewrite;
 pub mod secret;
 pub mod status;
+pub mod store_status;
 pub mod stores;
 pub mod template;
 pub mod templates;
@@ -49,6 +51,8 @@ pub struct Round<'a> {
     pub target: &'a Target,
     /// Where the state of ExternalSecrets is reported, if they live in a cluster.
     pub reports_to: Option<kube::Client>,
+    /// Where events are told, if they live in a cluster.
+    pub events: Option<events::Events>,
     /// What time it is.
     pub clock: &'a dyn Clock,
     /// How many ExternalSecrets are worked on at once.
@@ -68,17 +72,35 @@ pub struct Wanted {
     pub status: Option<ExternalSecretStatus>,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// Whether it is read although it is not due: what it reads has changed.
+    pub forced: bool,
+    /// What must happen before it is gone, by name.
+    pub finalizers: Vec<String>,
 }
 
 impl Wanted {
     /// One of a file.
     pub fn of_file(object: Object<ExternalSecretSpec>) -> Self {
-        Self { name: object.full_name(), object: Ok(object), status: None, deleting: false }
+        Self {
+            name: object.full_name(),
+            object: Ok(object),
+            status: None,
+            deleting: false,
+            forced: false,
+            finalizers: Vec::new(),
+        }
     }
 
     /// One of a cluster.
     pub fn of_cluster(live: Live) -> Self {
-        Self { name: live.name, object: live.object, status: Some(live.status), deleting: live.deleting }
+        Self {
+            name: live.name,
+            object: live.object,
+            status: Some(live.status),
+            deleting: live.deleting,
+            forced: false,
+            finalizers: live.finalizers,
+        }
     }
 }
 
@@ -96,10 +118,10 @@ impl Round<'_> {
 
     async fn report(&self, wanted: &Wanted) -> Report {
         let (secret, result) = match &wanted.object {
-            _ if wanted.deleting => (wanted.name.clone(), Ok(Outcome::BeingDeleted)),
+            _ if wanted.deleting => (wanted.name.clone(), self.let_go(wanted).await),
             Ok(object) => {
                 let secret = full_name(object.namespace(), object.spec.target_name(object.name()));
-                (secret, self.sync_if_due(object, wanted.status.as_ref()).await)
+                (secret, self.sync_if_due(object, wanted).await)
             }
             Err(problems) => (wanted.name.clone(), Err(SyncError::Manifest(problems.clone()))),
         };
@@ -112,8 +134,28 @@ impl Round<'_> {
         Report { external_secret: wanted.name.clone(), secret, result }
     }
 
+    /// The operator holds its ExternalSecrets back until it has cleaned up. Where it is gone nobody else lets go, and
+    /// they would never end; what it would clean up is the garbage collector's by the owner references.
+    async fn let_go(&self, wanted: &Wanted) -> Result<Outcome, SyncError> {
+        let (Some(client), Ok(object)) = (&self.reports_to, &wanted.object) else {
+            return Ok(Outcome::BeingDeleted);
+        };
+        let is_ours = gather::store_of(object, None, "")
+            .is_ok_and(|store| self.stores.serves(store, object.namespace()));
+        if is_ours && wanted.finalizers.iter().any(|finalizer| finalizer == status::FINALIZER) {
+            let kept: Vec<&String> =
+                wanted.finalizers.iter().filter(|finalizer| *finalizer != status::FINALIZER).collect();
+            let released = status::release(client, object, &kept).await;
+            released.map_err(SyncError::Status)?;
+        }
+        Ok(Outcome::BeingDeleted)
+    }
+
     async fn tell(&self, wanted: &Wanted, result: &Result<Outcome, SyncError>) -> Result<(), String> {
         let (Some(client), Some(before)) = (&self.reports_to, &wanted.status) else { return Ok(()) };
+        if let Some(events) = &self.events {
+            events.tell(wanted, before, result).await;
+        }
         let Some(status) = status::next(before, wanted.object.as_ref().ok(), result, self.clock.now()) else {
             return Ok(());
         };
@@ -124,8 +166,9 @@ impl Round<'_> {
     async fn sync_if_due(
         &self,
         object: &Object<ExternalSecretSpec>,
-        status: Option<&ExternalSecretStatus>,
+        wanted: &Wanted,
     ) -> Result<Outcome, SyncError> {
+        let status = wanted.status.as_ref();
         if let Some(broken) = object.spec.sync_windows.as_ref().and_then(windows::broken) {
             return Err(SyncError::Window { schedule: broken.to_owned() });
         }
@@ -137,7 +180,7 @@ impl Round<'_> {
             // Nothing can change in it any more, so nothing is read; as the operator.
             return Ok(if status::is_current(status, object) { Outcome::NotDue } else { Outcome::Unchanged });
         }
-        if let Some(status) = status.filter(|_| !self.everything)
+        if let Some(status) = status.filter(|_| !self.everything && !wanted.forced)
             && !due::is_due(object, status, self.clock.now())
             && self.is_intact(object).await?
         {

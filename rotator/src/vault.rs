@@ -103,6 +103,11 @@ impl Client {
         &self.inner.config.name
     }
 
+    /// How the login is called: the method and the role or user, never a credential.
+    pub fn identity(&self) -> String {
+        self.inner.session.name()
+    }
+
     /// Logs in if that has not happened yet, to find out whether it can.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub struct Live {
     pub status: ExternalSecretStatus,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// What must happen before it is gone, by name.
+    pub finalizers: Vec<String>,
 }
 
 /// Why a cluster's manifests could not be read.
@@ -94,8 +96,17 @@ pub async fn read(
     client: &Client,
     namespace: Option<&str>,
 ) -> Result<(Manifests, Vec<Live>), ClusterReadError> {
+    let stores = list(client, "SecretStore", "secretstores", namespace).await?;
+    let cluster_stores = list(client, "ClusterSecretStore", "clustersecretstores", None).await?;
+    let live = list(client, "ExternalSecret", "externalsecrets", namespace).await?;
+    Ok((stores_from(stores, cluster_stores), live.into_iter().map(live_from).collect()))
+}
+
+/// Stores as the API server gave them; those that cannot be used are named with the reason.
+pub fn stores_from(stores: Vec<Value>, cluster_stores: Vec<Value>) -> Manifests {
     let mut manifests = Manifests::default();
-    for value in list(client, "SecretStore", "secretstores", namespace).await? {
+    for value in stores {
+        keep_status(&value, "SecretStore", &mut manifests);
         let store = parse(value, "SecretStore", true, &mut manifests.unreadable);
         if let Some(store) = store {
             let mut problems = Vec::new();
@@ -104,7 +115,8 @@ pub async fn read(
             keep(store, problems, &mut manifests.stores, &mut manifests.unreadable);
         }
     }
-    for value in list(client, "ClusterSecretStore", "clustersecretstores", None).await? {
+    for value in cluster_stores {
+        keep_status(&value, "ClusterSecretStore", &mut manifests);
         let store = parse(value, "ClusterSecretStore", false, &mut manifests.unreadable);
         if let Some(store) = store {
             let mut problems = Vec::new();
@@ -113,8 +125,14 @@ pub async fn read(
             keep(store, problems, &mut manifests.cluster_stores, &mut manifests.unreadable);
         }
     }
-    let live = list(client, "ExternalSecret", "externalsecrets", namespace).await?;
-    Ok((manifests, live.into_iter().map(live_from).collect()))
+    manifests
+}
+
+fn keep_status(value: &Value, kind: &str, manifests: &mut Manifests) {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let name = full_name(text("/metadata/namespace"), text("/metadata/name"));
+    let status = value.get("status").cloned().map(serde_json::from_value).and_then(Result::ok);
+    manifests.store_status.insert(format!("{kind} {name}"), status.unwrap_or_default());
 }
 
 fn keep<S>(
@@ -135,6 +153,8 @@ pub fn live_from(value: Value) -> Live {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let namespace = text("/metadata/namespace");
     let name = full_name(&namespace, &text("/metadata/name"));
+    let finalizers = value.pointer("/metadata/finalizers").and_then(Value::as_array).into_iter().flatten();
+    let finalizers = finalizers.filter_map(Value::as_str).map(str::to_owned).collect();
     let deleting = value.pointer("/metadata/deletionTimestamp").is_some();
     // A status that another version of a controller wrote must not hide the object.
     let status =
@@ -148,7 +168,7 @@ pub fn live_from(value: Value) -> Live {
         }
         None => Err(problems),
     };
-    Live { name, namespace, object, status, deleting }
+    Live { name, namespace, object, status, deleting, finalizers }
 }
 
 fn parse<S: DeserializeOwned>(

@@ -94,6 +94,7 @@ impl Consumers for Discovered<'_> {
         let stores = Stores::new(self.manifests, Objects::new(self.manifests, client.cloned()));
         let clock = SystemClock::new();
         let round = Round {
+            events: None,
             stores: &stores,
             target: self.target,
             reports_to: None,

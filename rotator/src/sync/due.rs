@@ -19,6 +19,18 @@ pub fn resource_version(object: &Object<ExternalSecretSpec>) -> String {
     )
 }
 
+/// After how long it is read again; none if it is read once or with its manifest only.
+pub fn interval(object: &Object<ExternalSecretSpec>) -> Option<Duration> {
+    match object.spec.refresh_policy {
+        Some(RefreshPolicy::CreatedOnce | RefreshPolicy::OnChange) => None,
+        Some(RefreshPolicy::Periodic) | None => {
+            let interval =
+                object.spec.refresh_interval.map_or(REFRESH_INTERVAL_DEFAULT, |interval| interval.0);
+            Some(interval).filter(|interval| !interval.is_zero())
+        }
+    }
+}
+
 /// Whether its values are to be read now, if its Secret is as we left it. The rules are the operator's: interval 0
 /// and CreatedOnce read once, OnChange reads when the manifest changed, everything else by the interval too.
 pub fn is_due(object: &Object<ExternalSecretSpec>, status: &ExternalSecretStatus, now: Timestamp) -> bool {

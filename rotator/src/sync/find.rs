@@ -20,7 +20,10 @@ pub(super) async fn find(asked: &Asked<'_>, find: &Find) -> Result<Values, Gathe
     let store = asked.open().await?;
     let mut values = Values::new();
     for (path, name) in paths(asked, &store, find).await? {
-        let document = match store.read(&Key::latest(&path)).await {
+        let key = Key::latest(&path);
+        let read = store.read(&key).await;
+        asked.record(&store, &key, &read);
+        let document = match read {
             Ok(document) => document,
             // A list names deleted secrets too.
             Err(ReadError::NotFound { .. }) => continue,

@@ -8,6 +8,7 @@ use shared::secret::Secret;
 use super::stores::{Store, StoreError, Stores};
 use super::value::{self, ValueError, Values};
 use super::{find, rewrite};
+use crate::audit;
 use crate::manifest::external_secret::{
     ConversionStrategy, DataEntry, DataFrom, DecodingStrategy, DeletionPolicy, ExternalSecretSpec, Find,
     MetadataPolicy, NullBytePolicy, RemoteRef, Rewrite, SourceRef, StoreRef,
@@ -209,6 +210,11 @@ impl Asked<'_> {
         opened.map_err(|error| GatherError::Store { path: self.path.to_owned(), error })
     }
 
+    /// Puts an access on record.
+    pub(super) fn record(&self, store: &Store, key: &Key, read: &Result<Arc<Document>, ReadError>) {
+        record(self.object, self.stores, store, key, read);
+    }
+
     pub(super) fn read_error(&self, error: ReadError) -> GatherError {
         GatherError::Read { path: self.path.to_owned(), error: Box::new(error) }
     }
@@ -261,8 +267,33 @@ async fn read<T>(
         return take(&json).map_err(misfit);
     }
     let key = Key { path: remote.key.clone(), version: version(remote, path)? };
-    let document = store.read(&key).await.map_err(read_error)?;
+    let read = store.read(&key).await;
+    record(object, stores, &store, &key, &read);
+    let document = read.map_err(read_error)?;
     expose(&document, take).map_err(misfit)
+}
+
+/// Puts an access on record.
+pub(super) fn record(
+    object: &Object<ExternalSecretSpec>,
+    stores: &Stores<'_>,
+    store: &Store,
+    key: &Key,
+    read: &Result<Arc<Document>, ReadError>,
+) {
+    let Some(audit) = stores.audit() else { return };
+    let document = read.as_ref().ok();
+    let (accessor, request_id) = document.map_or((None, None), |document| audit::accessor(&document.access));
+    audit.record(&audit::Record {
+        object: &format!("ExternalSecret {}", object.full_name()),
+        store: store.name(),
+        path: &key.path,
+        version: document.and_then(|document| document.version).or(key.version),
+        outcome: audit::outcome(read.as_ref().err()),
+        identity: store.identity(),
+        accessor,
+        request_id,
+    });
 }
 
 /// Metadata as the operator gives it: custom metadata and three fields of the server's own, all text.

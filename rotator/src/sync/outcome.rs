@@ -46,6 +46,22 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Whether something was done.
+    pub fn is_news(&self) -> bool {
+        match self {
+            Self::Created { .. } | Self::Changed { .. } | Self::Deleted => true,
+            Self::Unchanged
+            | Self::NotDue
+            | Self::Gone
+            | Self::Retained
+            | Self::TargetMissing
+            | Self::BeingDeleted
+            | Self::LeftAlone { .. } => false,
+        }
+    }
+}
+
 /// Why one did not end well. One line; names and keys, never values.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SyncError {

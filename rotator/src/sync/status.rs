@@ -24,8 +24,6 @@ pub fn next(
 ) -> Option<ExternalSecretStatus> {
     let (ready, reason, message) = match result {
         Ok(Outcome::NotDue | Outcome::LeftAlone { .. } | Outcome::BeingDeleted) => return None,
-        // The operator writes no condition for it either; the event says it.
-        Err(SyncError::Window { .. }) => return None,
         Ok(Outcome::Created { .. } | Outcome::Changed { .. } | Outcome::Unchanged) => {
             (true, "SecretSynced", "secret synced".to_owned())
         }
@@ -70,6 +68,28 @@ pub fn is_synced(status: &ExternalSecretStatus) -> bool {
 /// Whether it says this manifest.
 pub fn is_current(status: &ExternalSecretStatus, object: &Object<ExternalSecretSpec>) -> bool {
     status.synced_resource_version.as_deref() == Some(resource_version(object).as_str())
+}
+
+/// What the operator puts on each ExternalSecret, and takes away after it has cleaned up.
+pub const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
+
+/// Leaves only these finalizers on an ExternalSecret.
+///
+/// # Errors
+/// Why not, in our words.
+pub async fn release(
+    client: &Client,
+    object: &Object<ExternalSecretSpec>,
+    kept: &[&String],
+) -> Result<(), String> {
+    let api: Api<ExternalSecret> = Api::namespaced(client.clone(), object.namespace());
+    let meta = json!({ "finalizers": kept, "resourceVersion": object.meta.resource_version });
+    match api.patch(object.name(), &PatchParams::default(), &Patch::Merge(json!({ "metadata": meta }))).await
+    {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+        Err(error) => Err(words(&error)),
+    }
 }
 
 /// Writes a status.

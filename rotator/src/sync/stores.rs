@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::objects::Objects;
 use super::vault_store;
+use crate::audit::Audit;
 use crate::file_store::FileStore;
 use crate::manifest::Manifests;
 use crate::manifest::external_secret::{StoreKind, StoreRef};
@@ -62,6 +63,8 @@ pub struct Stores<'a> {
     manifests: &'a Manifests,
     objects: Objects<'a>,
     opened: Mutex<HashMap<StoreId, Opened>>,
+    audit: Option<Arc<Audit>>,
+    marked_only: bool,
 }
 
 type Opened = Arc<OnceCell<Result<Arc<Store>, StoreError>>>;
@@ -82,6 +85,14 @@ impl Store {
     /// Its name in messages.
     pub fn name(&self) -> &str {
         self.pass.provider().name()
+    }
+
+    /// How the login is called: the method and the role or user, never a credential.
+    pub fn identity(&self) -> Option<String> {
+        match self.pass.provider() {
+            Provider::Vault(client) => Some(client.identity()),
+            Provider::File(_) => None,
+        }
     }
 
     /// Reads a path's metadata.
@@ -126,6 +137,18 @@ impl Store {
     }
 }
 
+/// How a store stands after a round.
+pub struct Standing {
+    /// Its kind.
+    pub kind: StoreKind,
+    /// Its namespace; empty for a ClusterSecretStore.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it serves, or why not in one line.
+    pub result: Result<(), String>,
+}
+
 /// One login: a store, and for stores of the whole cluster whose references name no namespace, that of the user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct StoreId {
@@ -147,7 +170,76 @@ enum Reader {
 impl<'a> Stores<'a> {
     /// Nothing is opened yet.
     pub fn new(manifests: &'a Manifests, objects: Objects<'a>) -> Self {
-        Self { manifests, objects, opened: Mutex::default() }
+        Self { manifests, objects, opened: Mutex::default(), audit: None, marked_only: false }
+    }
+
+    /// Each access is put on record.
+    #[must_use]
+    pub fn audited(self, audit: Option<Arc<Audit>>) -> Self {
+        Self { audit, ..self }
+    }
+
+    /// Serves only stores that name this controller: another one may serve the others.
+    #[must_use]
+    pub fn marked_only(self, marked_only: bool) -> Self {
+        Self { marked_only, ..self }
+    }
+
+    /// Where accesses are recorded.
+    pub fn audit(&self) -> Option<&Audit> {
+        self.audit.as_deref()
+    }
+
+    /// Whether this controller serves the store; one that is not there is nobody's.
+    pub fn serves(&self, reference: &StoreRef, namespace: &str) -> bool {
+        let controller = match reference.kind {
+            StoreKind::SecretStore => {
+                let mut stores = self.manifests.stores.iter();
+                stores
+                    .find(|store| store.name() == reference.name && store.namespace() == namespace)
+                    .map(|store| store.spec.controller.as_str())
+            }
+            StoreKind::ClusterSecretStore => {
+                let mut stores = self.manifests.cluster_stores.iter();
+                stores
+                    .find(|store| store.name() == reference.name)
+                    .map(|store| store.spec.0.controller.as_str())
+            }
+        };
+        controller.is_none_or(|controller| self.is_ours(controller))
+    }
+
+    fn is_ours(&self, controller: &str) -> bool {
+        controller == CONTROLLER || (controller.is_empty() && !self.marked_only)
+    }
+
+    /// What is known of each store that was asked for: whether it serves, or why not.
+    pub async fn standings(&self) -> Vec<Standing> {
+        let opened = self.opened.lock().await;
+        let standing = |(id, cell): (&StoreId, &Opened)| {
+            let result = match cell.get()? {
+                Ok(store) => store.down.get().map_or(Ok(()), |error| Err(error.to_string())),
+                Err(StoreError::Invalid { what, .. }) => Err(what.clone()),
+                Err(_) => return None,
+            };
+            let namespace =
+                if id.kind == StoreKind::SecretStore { id.namespace.clone() } else { String::new() };
+            Some(Standing { kind: id.kind, namespace, name: id.name.clone(), result })
+        };
+        opened.iter().filter_map(standing).collect()
+    }
+
+    /// Forgets what was read, and keeps every login that serves.
+    pub async fn begin_round(&self) {
+        let mut opened = self.opened.lock().await;
+        opened.retain(|_, cell| matches!(cell.get(), Some(Ok(store)) if store.down.get().is_none()));
+        for cell in opened.values_mut() {
+            if let Some(Ok(store)) = cell.get() {
+                let provider = store.pass.provider().clone();
+                let fresh = Store { pass: Pass::new(provider), down: OnceLock::new() };
+                *cell = Arc::new(OnceCell::new_with(Some(Ok(Arc::new(fresh)))));
+            }
+        }
     }
 
     /// Where referred objects are looked up.
@@ -221,8 +313,10 @@ impl<'a> Stores<'a> {
             }
         };
         let store = format!("{kind} {full}");
-        if !spec.controller.is_empty() && spec.controller != CONTROLLER {
-            return Err(StoreError::OtherController { store, controller: spec.controller.clone() });
+        if !self.is_ours(&spec.controller) {
+            let controller =
+                if spec.controller.is_empty() { "nobody yet; see --adopt" } else { &spec.controller };
+            return Err(StoreError::OtherController { store, controller: controller.to_owned() });
         }
         let guarded = reference.kind == StoreKind::ClusterSecretStore && reader == Reader::Namespace;
         if guarded && !self.allows(spec, namespace).await {

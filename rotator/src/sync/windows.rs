@@ -59,7 +59,6 @@ pub fn allow(windows: Option<&SyncWindows>, now: Timestamp) -> bool {
 mod tests {
     use super::{allow, broken};
     use crate::manifest::external_secret::{SyncWindow, SyncWindows, WindowKind};
-    use crate::template::functions::dates::parse_duration;
 
     fn windows(kind: WindowKind, schedule: &str, duration: &str) -> SyncWindows {
         let window = SyncWindow { schedule: schedule.to_owned(), duration: duration.parse().unwrap() };
