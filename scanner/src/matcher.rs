@@ -114,7 +114,7 @@ pub struct Engine {
     /// By string, each made at its first candidate.
     guards: Vec<OnceLock<Guard>>,
     /// By rules: what the guards of their strings are made of.
-    programs: Mutex<HashMap<Vec<u32>, Arc<Option<Program>>>>,
+    programs: Mutex<HashMap<Vec<u32>, Option<Arc<Program>>>>,
     verifier: Verifier,
     known: Option<Known>,
 }
@@ -233,9 +233,9 @@ impl Engine {
                 let tail = self.rules.rule(RuleIndex(*index)).anchors.tail.as_deref()?;
                 crate::rules::load::parse(tail).ok()
             };
-            let program = || Arc::new(Program::new(&entry.rules.iter().map(tail).collect::<Vec<_>>()));
-            let program = Arc::clone(lock(&self.programs).entry(entry.rules.clone()).or_insert_with(program));
-            Guard::new(program.as_ref().as_ref(), &entry.bytes, entry.folded)
+            let program = || Program::new(&entry.rules.iter().map(tail).collect::<Vec<_>>()).map(Arc::new);
+            let program = lock(&self.programs).entry(entry.rules.clone()).or_insert_with(program).clone();
+            Guard::new(program, &entry.bytes, entry.folded)
         })
     }
 
