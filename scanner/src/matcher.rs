@@ -310,7 +310,7 @@ impl Run<'_, '_> {
     }
 
     fn window(&mut self, window: &Window<'_>) {
-        self.scratch.memories.trim();
+        self.scratch.memories.trim(window.owned.len());
         let first = self.raws.len();
         let mut found = std::mem::take(&mut self.raws);
         self.level(window, 0, &mut found);

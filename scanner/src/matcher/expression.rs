@@ -15,7 +15,7 @@ use crate::rules::definition::{AllowOn, Group};
 use crate::rules::{literals, load, tail};
 
 /// A larger automaton is a rule that means harm, or a mistake; the search falls back to slower engines.
-const AUTOMATON_BYTES_MAX: usize = 384 * 1024;
+const AUTOMATON_BYTES_MAX: usize = 1024 * 1024;
 /// Expressions that compile to more than this are refused.
 const PROGRAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// With so few possible starts each is tried; with more, one search runs over them all.

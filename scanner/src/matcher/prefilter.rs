@@ -40,25 +40,66 @@ pub struct Prefilter {
     scanner: Scanner,
     /// By a longer hash, one bit each: whether there is such a window.
     marks: Vec<u64>,
+    /// By the first two bytes, one bit each: whether there is such a shorter window.
+    shorts: Vec<u64>,
     /// By hash: one more than the first group with this hash, or zero.
     heads: Vec<u32>,
     groups: Vec<Group>,
     members: Vec<Member>,
-    /// The lengths of windows that there are: strings of two and three bytes have no four.
+    /// For groups of many: which members may stand where.
+    beside: Vec<Beside>,
+    /// The lengths of windows below four bytes that there are: strings of two and three bytes.
     lengths: Vec<usize>,
-    /// Whether some are shorter than four bytes.
-    has_short: bool,
     /// How far into its string a window may begin.
     offset_max: usize,
 }
 
-/// All windows with the same bytes, but for case.
+/// Windows with the same bytes, but for case; at most [`GROUP_MAX`].
 struct Group {
     length: usize,
     key: u32,
     /// One more than the next group with this hash, or zero.
     next: u32,
     members: Range<usize>,
+    /// Where it has its own in `beside`, if it is worth it.
+    beside: Option<usize>,
+}
+
+/// The bytes beside a window, by their low five bits: one bit for each member that may stand there.
+struct Beside {
+    before: [u32; 32],
+    after: [u32; 32],
+}
+
+impl Beside {
+    fn new() -> Self {
+        Self { before: [0; 32], after: [0; 32] }
+    }
+
+    /// Notes what a member has beside its window.
+    fn add(&mut self, place: usize, entry: &Entry, offset: usize) {
+        let after = offset + WINDOW.min(entry.bytes.len());
+        for low in 0..32_u8 {
+            let same = |byte: &u8| byte & 31 == low;
+            let may_follow = match (entry.bytes.get(after), entry.shape.get(after)) {
+                (Some(byte), _) => same(byte),
+                (None, Some(shape)) => (0..8).any(|high| shape.has(high << 5 | low)),
+                (None, None) => true,
+            };
+            let may_precede = offset.checked_sub(1).and_then(|at| entry.bytes.get(at)).is_none_or(same);
+            self.before[usize::from(low)] |= u32::from(may_precede) << place;
+            self.after[usize::from(low)] |= u32::from(may_follow) << place;
+        }
+    }
+
+    /// The members that may stand at a place, one bit each.
+    #[inline(always)]
+    fn members(&self, bytes: &[u8], place: usize) -> u32 {
+        let of = |table: &[u32; 32], at: Option<usize>| {
+            at.and_then(|at| bytes.get(at)).map_or(u32::MAX, |byte| table[usize::from(byte & 31)])
+        };
+        of(&self.before, place.checked_sub(1)) & of(&self.after, place.checked_add(WINDOW))
+    }
 }
 
 /// A window as part of its string.
@@ -83,10 +124,11 @@ impl Member {
         Self { literal, offset, start: (u64::from_le_bytes(start) | FOLD) & mask, mask }
     }
 
-    /// Whether its string may begin with these bytes; they may be fewer at the end.
+    /// Whether its string may begin here; there may be fewer bytes at the end.
     #[inline(always)]
-    fn may_start(&self, text: &[u8]) -> bool {
-        text.first_chunk().is_none_or(|eight| (u64::from_le_bytes(*eight) | FOLD) & self.mask == self.start)
+    fn may_start(&self, bytes: &[u8], at: usize) -> bool {
+        let eight = bytes.get(at..).and_then(<[u8]>::first_chunk);
+        eight.is_none_or(|eight| (u64::from_le_bytes(*eight) | FOLD) & self.mask == self.start)
     }
 }
 
@@ -94,6 +136,10 @@ impl Member {
 const HEADS_BITS: u32 = 13;
 /// Bits of the table that is asked first, in 8 KB: most places that the sets let through end here.
 const MARKS_BITS: u32 = 16;
+/// Members of a group: one bit each.
+const GROUP_MAX: usize = 32;
+/// From so many members on the bytes beside a window are looked at first.
+const BESIDE_MIN: usize = 3;
 /// What is scanned before its places are confirmed: they and the bytes stay in the first-level cache.
 const BLOCK: usize = 16 * 1024;
 
@@ -114,6 +160,11 @@ fn head(hash: u32) -> usize {
 fn mark(hash: u32) -> (usize, u64) {
     let mark = hash >> (32 - MARKS_BITS);
     ((mark >> 6) as usize, 1 << (mark & 63))
+}
+
+/// The word of the shorts, and the bit in it, for the two lowest bytes.
+fn short(key: u32) -> (usize, u64) {
+    ((key as u16 >> 6) as usize, 1 << (key & 63))
 }
 
 fn four(bytes: &[u8]) -> u32 {
@@ -149,29 +200,49 @@ impl Prefilter {
             entries,
             scanner: Scanner::new(Classes::of(&deal.classes)),
             marks: vec![0; 1 << (MARKS_BITS - 6)],
+            shorts: vec![0; 1 << (16 - 6)],
             heads: vec![0; 1 << HEADS_BITS],
             groups: Vec::with_capacity(windows.len()),
             members: Vec::new(),
+            beside: Vec::new(),
             lengths: Vec::new(),
-            has_short: windows.keys().any(|(length, _)| *length < WINDOW),
             offset_max,
         };
         let mut windows: Vec<_> = windows.into_iter().collect();
         windows.sort_by_key(|(window, _)| *window);
         for ((length, key), members) in windows {
-            let hash = hash(key, length);
-            let (word, bit) = mark(hash);
-            filter.marks[word] |= bit;
-            let head = &mut filter.heads[head(hash)];
-            let first = filter.members.len();
-            filter.members.extend(members);
-            filter.groups.push(Group { length, key, next: *head, members: first..filter.members.len() });
-            *head = filter.groups.len() as u32;
-            if !filter.lengths.contains(&length) {
-                filter.lengths.push(length);
+            if length < WINDOW {
+                let (word, bit) = short(key);
+                filter.shorts[word] |= bit;
+                if !filter.lengths.contains(&length) {
+                    filter.lengths.push(length);
+                }
+            } else {
+                let (word, bit) = mark(hash(key, length));
+                filter.marks[word] |= bit;
+            }
+            let mut members = members.into_iter().peekable();
+            while members.peek().is_some() {
+                filter.add((length, key), members.by_ref().take(GROUP_MAX).collect());
             }
         }
         filter
+    }
+
+    fn add(&mut self, (length, key): (usize, u32), members: Vec<Member>) {
+        let beside = (length == WINDOW && members.len() >= BESIDE_MIN).then(|| {
+            let mut beside = Beside::new();
+            for (place, member) in members.iter().enumerate() {
+                beside.add(place, &self.entries[member.literal as usize], member.offset);
+            }
+            self.beside.push(beside);
+            self.beside.len() - 1
+        });
+        let first = self.members.len();
+        self.members.extend(members);
+        let head = &mut self.heads[head(hash(key, length))];
+        self.groups.push(Group { length, key, next: *head, members: first..self.members.len(), beside });
+        *head = self.groups.len() as u32;
     }
 
     /// All strings.
@@ -214,31 +285,56 @@ impl Prefilter {
     /// Whether there may be a window with these bytes, of any length.
     #[inline(always)]
     fn is_marked(&self, four: u32) -> bool {
-        let marked = |length: usize| {
-            let (word, bit) = mark(hash(key(four, length), length));
-            self.marks[word] & bit != 0
-        };
-        marked(WINDOW) | (self.has_short & (marked(3) | marked(2)))
+        let (word, bit) = mark(hash(key(four, WINDOW), WINDOW));
+        (self.marks[word] & bit != 0) | self.is_short(four)
+    }
+
+    /// Whether there may be a window with these bytes that is shorter than four.
+    #[inline(always)]
+    fn is_short(&self, four: u32) -> bool {
+        let (word, bit) = short(four | 0x2020);
+        self.shorts[word] & bit != 0
     }
 
     fn confirm(&self, bytes: &[u8], place: usize, range: &Range<usize>, candidates: &mut Vec<Candidate>) {
         let four = window_at(bytes, place);
-        for &length in &self.lengths {
-            let key = key(four, length);
-            let mut next = self.heads[head(hash(key, length))];
-            while let Some(group) = next.checked_sub(1).and_then(|index| self.groups.get(index as usize)) {
-                if group.key == key && group.length == length {
-                    for member in &self.members[group.members.clone()] {
-                        let Some(at) = place.checked_sub(member.offset) else { continue };
-                        if member.may_start(&bytes[at..])
-                            && range.contains(&at)
-                            && self.stands(member.literal, bytes, at)
-                        {
-                            candidates.push(Candidate { at, literal: member.literal });
-                        }
-                    }
+        self.windows(bytes, place, (four, WINDOW), range, candidates);
+        if self.is_short(four) {
+            for &length in &self.lengths {
+                self.windows(bytes, place, (four, length), range, candidates);
+            }
+        }
+    }
+
+    /// Confirms the windows of one length.
+    #[inline(always)]
+    fn windows(
+        &self,
+        bytes: &[u8],
+        place: usize,
+        (four, length): (u32, usize),
+        range: &Range<usize>,
+        candidates: &mut Vec<Candidate>,
+    ) {
+        let key = key(four, length);
+        let mut next = self.heads[head(hash(key, length))];
+        while let Some(group) = next.checked_sub(1).and_then(|index| self.groups.get(index as usize)) {
+            next = group.next;
+            if group.key != key || group.length != length {
+                continue;
+            }
+            let members = &self.members[group.members.clone()];
+            let beside = group.beside.and_then(|index| self.beside.get(index));
+            let mut left = beside.map_or(u32::MAX, |beside| beside.members(bytes, place));
+            while let Some(member) = members.get(left.trailing_zeros() as usize) {
+                left &= left - 1;
+                let Some(at) = place.checked_sub(member.offset) else { continue };
+                if member.may_start(bytes, at)
+                    && range.contains(&at)
+                    && self.stands(member.literal, bytes, at)
+                {
+                    candidates.push(Candidate { at, literal: member.literal });
                 }
-                next = group.next;
             }
         }
     }

@@ -19,7 +19,7 @@ use super::raw::Raw;
 pub const LINE_CONTEXT: usize = 16 * 1024;
 /// A thread forgets its large automata when all of them hold more than this; the next candidate builds them anew.
 /// With the decoders' budget this is what two threads need to stay near 150 MB.
-const MEMORY_BYTES_MAX: usize = 6 * 1024 * 1024;
+const MEMORY_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// To forget what holds less is no gain.
 const LARGE_BYTES_MIN: usize = 64 * 1024;
 
@@ -36,11 +36,19 @@ pub struct Verifier {
 pub struct Memories {
     by_rule: Vec<Option<Box<Memory>>>,
     lower: Vec<u8>,
+    /// Bytes that were searched since it was last looked at how much is held.
+    searched: usize,
 }
 
 impl Memories {
-    /// Keeps what a thread remembers small, however long the haystack is. Called between windows.
-    pub fn trim(&mut self) {
+    /// Keeps what a thread remembers small, however long the haystack is. Called before each window, with its length:
+    /// many small ones count as a large one.
+    pub fn trim(&mut self, window_bytes: usize) {
+        self.searched += window_bytes;
+        if self.searched < super::WINDOW_BYTES {
+            return;
+        }
+        self.searched = 0;
         if self.held() <= MEMORY_BYTES_MAX {
             return;
         }

@@ -11,10 +11,14 @@ use super::{LeftOutCounts, SPAN, STRIDE, ValueState, WINDOW, diverse};
 use crate::secret::Redacted;
 use crate::signing::{SignerId, TrustedKeys};
 
-/// Looks that are taken together, so that one branch serves all.
-const LOOKS: usize = 8;
+/// Looks that are taken together: what passes is moved to the front, without a branch for each.
+const LOOKS: usize = 512;
 /// Bytes that so many looks read.
 const BLOCK: usize = (LOOKS - 1) * STRIDE + WINDOW;
+/// A bitmap of so many bits, 512 KB, stays in the second-level cache beside what else is searched for.
+const NEAR_LOG2: u32 = 22;
+/// So many bits of a larger bitmap become one bit of the one that is asked first: one in five is set then.
+const FOLDED_LOG2: u32 = 3;
 
 /// A known value in a haystack, confirmed by its mac.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct KnownIndex {
     windows: WindowHash,
     shift: u32,
     bitmap: Vec<u8>,
+    /// Of a bitmap that is too large for the near caches: its neighbours folded together, and the shift for this.
+    near: Option<(Vec<u8>, u32)>,
     tags: TagHash,
     tag_bits: u32,
     bucket_shift: u32,
@@ -78,6 +84,7 @@ impl KnownIndex {
             left_out,
             windows: key.windows(),
             shift: 64 - bitmap_log2,
+            near: near(&bitmap, bitmap_log2),
             bitmap,
             tags: key.tags(),
             tag_bits,
@@ -124,43 +131,50 @@ impl KnownIndex {
     ///
     /// Guarantees: a value of the file that lies whole in the haystack is found once per place, wherever it
     /// begins. Nothing else is found: a chance mac has odds of 2⁻¹²⁸.
-    /// Cost: two multiplications and one bit of the bitmap for 4 bytes. One look in 32 to 43 asks for the windows
-    /// beside it, which one in some thousand of these has; then a tag, then for one in four a mac.
+    /// Cost: two multiplications and one bit of a bitmap for 4 bytes. One look in five asks the whole bitmap, one in
+    /// 32 to 43 for the windows beside it, which one in some thousand of these has; then a tag, then for one in four a
+    /// mac.
     pub fn scan(&self, haystack: &[u8], found: &mut dyn FnMut(KnownHit)) {
         if self.entries.is_empty() {
             return;
         }
+        let (near, shift) = match &self.near {
+            Some((near, shift)) => (near.as_slice(), *shift),
+            None => (self.bitmap.as_slice(), self.shift),
+        };
+        // A place and the hash there, whose lower half no bitmap asks for.
+        let mut passed = [(0_usize, 0_u64); LOOKS];
         let mut at = 0;
-        while let Some(block) = haystack.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-            let mut seen = 0_u32;
-            for look in 0..LOOKS {
-                seen |= self.bit(block, look * STRIDE) << look;
-            }
-            while seen != 0 {
-                let look = seen.trailing_zeros() as usize;
-                seen &= seen - 1;
-                self.confirm(haystack, at + look * STRIDE, found);
-            }
-            at += LOOKS * STRIDE;
-        }
         while haystack.len() >= at + WINDOW {
-            if self.bit(&haystack[at..], 0) != 0 {
-                self.confirm(haystack, at, found);
+            let block = &haystack[at..haystack.len().min(at + BLOCK)];
+            let looks = (block.len() - WINDOW) / STRIDE + 1;
+            let mut kept = 0;
+            for look in 0..looks {
+                let hash = self.hash(block, look * STRIDE);
+                passed[kept & (LOOKS - 1)] = (look, hash);
+                kept += usize::from(bit(near, hash >> shift));
             }
-            at += STRIDE;
+            for &(look, hash) in &passed[..kept] {
+                if bit(&self.bitmap, hash >> self.shift) {
+                    self.confirm(haystack, at + look * STRIDE, found);
+                }
+            }
+            at += looks * STRIDE;
         }
     }
 
-    /// Whether the bitmap has the window at this place: 0 or 1.
+    /// The hash of the window at this place.
     #[inline(always)]
-    fn bit(&self, bytes: &[u8], at: usize) -> u32 {
+    fn hash(&self, bytes: &[u8], at: usize) -> u64 {
         let [a, b, c, d, e, f, g, h, i, j, k, l] =
             *bytes[at..].first_chunk::<WINDOW>().unwrap_or(&[0; WINDOW]);
-        let hash =
-            self.windows.of(u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]));
-        let bit = hash >> self.shift;
-        let byte = self.bitmap.get((bit >> 3) as usize).copied().unwrap_or(0);
-        u32::from(byte >> (bit & 7) & 1)
+        self.windows.of(u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]))
+    }
+
+    /// Whether the bitmap has the window at this place.
+    #[inline(always)]
+    fn has(&self, bytes: &[u8], at: usize) -> bool {
+        bit(&self.bitmap, self.hash(bytes, at) >> self.shift)
     }
 
     /// Looks for the entries of which the window at `at` can be one of the four.
@@ -169,9 +183,8 @@ impl KnownIndex {
     /// nobody's. Few chance hits have them, so that tags and macs are computed for next to none.
     #[inline(never)]
     fn confirm(&self, haystack: &[u8], at: usize, found: &mut dyn FnMut(KnownHit)) {
-        let set = |at: Option<usize>| {
-            at.is_some_and(|at| haystack.len() >= at + WINDOW && self.bit(haystack, at) == 1)
-        };
+        let set =
+            |at: Option<usize>| at.is_some_and(|at| haystack.len() >= at + WINDOW && self.has(haystack, at));
         let after = (1..STRIDE).take_while(|forth| set(at.checked_add(*forth))).count();
         let before = (1..STRIDE - after).all(|back| set(at.checked_sub(back)));
         if !before {
@@ -217,6 +230,26 @@ impl KnownIndex {
     }
 }
 
+/// Whether a bitmap has a bit.
+#[inline(always)]
+fn bit(bitmap: &[u8], bit: u64) -> bool {
+    bitmap.get((bit >> 3) as usize).copied().unwrap_or(0) >> (bit & 7) & 1 == 1
+}
+
+/// A smaller bitmap that has a bit wherever one of the bits that it stands for is set, and the shift for it.
+fn near(bitmap: &[u8], log2: u32) -> Option<(Vec<u8>, u32)> {
+    let folded = log2.saturating_sub(NEAR_LOG2).min(FOLDED_LOG2);
+    let bits = 1_usize << folded;
+    let mask = u8::MAX >> (8 - bits);
+    // At most eight bits, which lie in one byte.
+    let any = |index: usize| {
+        let first = index * bits;
+        bitmap.get(first / 8).is_some_and(|byte| byte >> (first % 8) & mask != 0)
+    };
+    let byte = |byte: usize| (0..8).fold(0, |bits, bit| bits | u8::from(any(byte * 8 + bit)) << bit);
+    (folded > 0).then(|| ((0..bitmap.len() / bits).map(byte).collect(), 64 - log2 + folded))
+}
+
 impl std::fmt::Debug for KnownIndex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KnownIndex").field("header", &self.header).finish_non_exhaustive()
@@ -231,6 +264,6 @@ impl KnownIndex {
     }
 
     pub(super) fn bit_is_set(&self, window: &[u8]) -> bool {
-        self.bit(window, 0) == 1
+        self.has(window, 0)
     }
 }
