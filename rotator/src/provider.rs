@@ -170,6 +170,24 @@ impl Provider {
         }
     }
 
+    /// Has a path take writes by check-and-set alone and keep exactly so many versions, whoever writes.
+    ///
+    /// # Errors
+    /// As [`Self::write`]; [`ReadError::Unsupported`] for KV v1.
+    pub async fn guard(&self, path: &str, versions: u64) -> Result<(), WriteError> {
+        match self {
+            Self::Vault(client) => client.guard(path, versions).await,
+            Self::File(store) => {
+                let change = file_store::MetadataChange {
+                    cas_required: Some(true),
+                    max_versions: Some(versions),
+                    ..file_store::MetadataChange::default()
+                };
+                store.change_metadata(path, change).await
+            }
+        }
+    }
+
     /// The store's name in messages.
     pub fn name(&self) -> &str {
         match self {

@@ -155,6 +155,21 @@ impl Client {
         Ok(keys)
     }
 
+    pub(crate) async fn guard(&self, path: &str, versions: u64) -> Result<(), WriteError> {
+        let inner = &self.inner;
+        if inner.config.version == KvVersion::V1 {
+            let what = "metadata (KV version 1 has none)";
+            return Err(ReadError::Unsupported { at: inner.place(path), what }.into());
+        }
+        let at = inner.engine.metadata(path).map_err(|why| inner.bad_path(path, why))?;
+        // The number as text: a policy's `allowed_parameters` compares text, and no number ever matches.
+        let body = Secret::from_string(format!(r#"{{"cas_required":true,"max_versions":"{versions}"}}"#));
+        // Said twice it is the same, so that a lost answer is no reason not to try again.
+        let request = inner.request(Verb::Post, at, None, Some(body));
+        let done = inner.call(&request, Failure::retry).await;
+        done.map(drop).map_err(|failure| inner.read_error(failure, path).into())
+    }
+
     pub(crate) async fn write(&self, path: &str, json: Secret, cas: Option<u64>) -> Result<u64, WriteError> {
         self.inner.write(path, &json, cas).await
     }

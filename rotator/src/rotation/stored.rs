@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::journal::Record;
+use shared::journal::{PhaseName, Record};
 use shared::secret::Secret;
 
 use crate::json_text::{self, Piece};
@@ -14,6 +14,8 @@ use crate::rotation::failpoint::reach;
 use crate::rotation::freeze;
 use crate::rotation::pairs::Neighbour;
 
+/// Versions of a journal: the last few runs, each of which writes some dozen, and a backup to compare with.
+const VERSIONS_KEPT: u64 = 16;
 /// A published path holds a few properties; one beyond this is no credential.
 const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 
@@ -86,6 +88,12 @@ impl Journal for StoredJournal {
             .to_store()
             .map_err(|_| NoAnswer { what: "the journal has no JSON form".into(), class: "bug".into() })?;
         let phase = record.phase.name();
+        // Once a run: whoever else can write there must not overwrite it unseen, or leave no version to go back to.
+        if phase == PhaseName::Planned
+            && let Err(error) = self.provider.guard(&self.path, VERSIONS_KEPT).await
+        {
+            tracing::warn!(path = %self.path, %error, "the journal is not guarded against blind writes");
+        }
         reach(format_args!("before journal {phase}"));
         let written = self.provider.write(&self.path, json, Some(version)).await;
         reach(format_args!("after journal {phase}"));

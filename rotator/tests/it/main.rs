@@ -10,6 +10,7 @@ mod contract;
 mod leak_loop;
 mod misbehaving;
 mod orders;
+mod policies;
 mod postgres;
 mod proxy;
 mod replay;

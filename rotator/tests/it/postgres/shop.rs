@@ -76,6 +76,8 @@ pub struct Shop {
     pub primary_address: Option<String>,
     /// In place of the store's own address.
     pub store_address: Option<String>,
+    /// In place of a token that may do everything.
+    pub store_token: Option<String>,
 }
 
 /// A password that nobody has had before.
@@ -125,6 +127,7 @@ impl Shop {
             tls: "{mode: disable}".to_owned(),
             primary_address: None,
             store_address: None,
+            store_token: None,
         };
         let made = shop.workshop.run(&["keys", "keys"]);
         assert_eq!(made.code, 0, "{made:?}");
@@ -143,7 +146,7 @@ impl Shop {
             endpoints.push(format!("{{name: pool, address: \"{}\", pgbouncer: true}}", pooler.address()));
         }
         MANIFESTS
-            .replace("TOKEN", self.bao.token())
+            .replace("TOKEN", self.store_token.as_deref().unwrap_or_else(|| self.bao.token()))
             .replace("STORE", self.store_address.as_deref().unwrap_or_else(|| self.bao.url()))
             .replace("ENDPOINTS", &format!("[{}]", endpoints.join(", ")))
             .replace("GRACE", self.grace)
