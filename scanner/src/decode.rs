@@ -1,5 +1,5 @@
-//! Text inside other text: what is written in base64 (gzip in it included), hexadecimal, UTF-16, escapes or lists of
-//! lines is decoded and searched again.
+//! Text inside other text: what is written in base64 (gzip in it included), hexadecimal, UTF-16, UTF-7, escapes, HTML,
+//! quoted-printable, lists of lines or strings in pieces is decoded and searched again.
 //!
 //! Finders look for runs that may be such a writing; what does not decode to text is dropped after a few bytes,
 //! so that hashes and identifiers cost next to nothing. A long run is cut into pieces that overlap. Each piece
@@ -8,11 +8,16 @@
 //! Guarantees: pieces depend on the haystack alone, not on the windows in which it is read.
 
 mod base64;
+mod entity;
 mod escape;
 mod gzip;
+mod joined;
 mod lines;
+mod quoted;
+mod rewrite;
 mod run;
 mod utf16;
+mod utf7;
 
 use std::ops::Range;
 
@@ -95,6 +100,10 @@ pub struct Progress {
     utf16: run::Progress,
     escape: run::Progress,
     lines: run::Progress,
+    entity: run::Progress,
+    quoted: run::Progress,
+    joined: run::Progress,
+    utf7: run::Progress,
 }
 
 /// A part of a haystack: its bytes, where they begin, and the part in which runs begin that belong to it.
@@ -115,6 +124,10 @@ impl Progress {
         utf16::decode(&mut self.utf16, part, buffer, found);
         escape::decode(&mut self.escape, part, buffer, found);
         lines::decode(&mut self.lines, part, buffer, found);
+        entity::decode(&mut self.entity, part, buffer, found);
+        quoted::decode(&mut self.quoted, part, buffer, found);
+        joined::decode(&mut self.joined, part, buffer, found);
+        utf7::decode(&mut self.utf7, part, buffer, found);
     }
 }
 

@@ -141,3 +141,34 @@ fn lists_of_lines_are_one_text() {
     let at = memchr::memmem::find(notebook, b"def").unwrap() as u64;
     assert_eq!(place(notebook, "def"), at..at + 3);
 }
+
+#[test]
+fn references_of_html_are_decoded() {
+    let line = br#"<a onclick="f(&quot;password&#61;&#x68;unter&quot;)">"#;
+    assert_eq!(pieces(line), [("html", r#"<a onclick="f("password=hunter")">"#.to_owned())]);
+    let at = memchr::memmem::find(line, b"&#x68;").unwrap() as u64;
+    assert_eq!(place(line, "hunter"), at..at + 11);
+    assert_eq!(pieces(b"if (a &lt; b &amp;&amp; c) &nbsp; &copy;"), []);
+}
+
+#[test]
+fn quoted_printable_is_decoded_over_soft_breaks() {
+    assert_eq!(pieces(b"x\nkey=3D=22abc=\ndef=22\ny"), [("quoted-printable", "key=\"abcdef\"".to_owned())]);
+    assert_eq!(place(b"key=3Dabc=\r\ndef", "abcdef"), 6..15);
+}
+
+#[test]
+fn strings_in_pieces_are_joined() {
+    let java = b"String k = \"ab\" + \"cd\" +\n    \"ef\";\n";
+    assert_eq!(pieces(java), [("joined", "String k = \"abcdef\";".to_owned())]);
+    assert_eq!(place(java, "abcdef"), 12..32);
+    assert_eq!(pieces(b"k = 'ab' & _\n  'cd'\n"), [("joined", "k = 'abcd'".to_owned())]);
+    assert_eq!(pieces(b"x = \"a\" + name + \"b\""), []);
+    assert_eq!(pieces(b"s = c + 1; t = '+'; u = \"a + b\""), []);
+}
+
+#[test]
+fn utf7_is_decoded() {
+    assert_eq!(pieces(b"key+AD0AIg-abc+ACI-"), [("utf-7", "key=\"abc\"".to_owned())]);
+    assert_eq!(pieces(b"a+AAA-b, 1+A-2, +ABCDEFGH"), []);
+}
