@@ -24,7 +24,7 @@ use crate::sync::events::Events;
 use crate::sync::objects::Objects;
 use crate::sync::outcome::Report;
 use crate::sync::stores::Stores;
-use crate::sync::{Round, Wanted, store_status};
+use crate::sync::{Round, Wanted, many, store_status};
 use crate::target::Target;
 use crate::target::cluster::Cluster;
 
@@ -37,6 +37,8 @@ mod world;
 const GATHERS: Duration = Duration::from_millis(20);
 /// Nothing happens for longer than this without a look at what is due.
 const LOOKS_EVERY: Duration = Duration::from_secs(5);
+/// How often ClusterExternalSecrets and the labels of namespaces are looked at.
+const MANY_EVERY: Duration = Duration::from_secs(15);
 /// The first wait after a failure; it doubles up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 /// The longest wait after failures.
@@ -171,7 +173,9 @@ impl Worker<'_> {
             self.dirty.extend(std::mem::take(&mut self.retries).into_keys());
             self.refreshed_stores = false;
             let (found, mut polled) = mpsc::unbounded_channel();
+            let settings = self.settings;
             tokio::select! {
+                () = make_many(settings, &stores) => {}
                 () = poll::poll(self.world, &stores, &self.settings.metrics, &found) => {}
                 () = self.serve(&stores, &manifests, changed, &mut polled, stop) => {}
             }
@@ -299,6 +303,19 @@ impl Worker<'_> {
     fn next_retry(&self) -> Duration {
         let next = self.retries.values().map(|retry| retry.at).min();
         next.map_or(LOOKS_EVERY, |at| at.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// ExternalSecrets of ClusterExternalSecrets, again and again; never ends.
+async fn make_many(settings: &Settings, stores: &Stores<'_>) {
+    loop {
+        // Whoever serves one namespace makes nothing in others.
+        if settings.namespace.is_none()
+            && let Err(why) = many::reconcile(&settings.client, stores).await
+        {
+            tracing::warn!(%why, "ClusterExternalSecrets were left out");
+        }
+        tokio::time::sleep(MANY_EVERY).await;
     }
 }
 

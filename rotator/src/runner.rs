@@ -13,8 +13,9 @@ use shared::journal::Trigger;
 
 use crate::cli::{CheckArgs, DriveArgs, RotateArgs, SyncArgs};
 use crate::controller::audit_of;
+use crate::manifest::Manifests;
 use crate::manifest::check::check as check_manifests;
-use crate::manifest::cluster::{ClusterReadError, read as read_cluster};
+use crate::manifest::cluster::{ClusterReadError, Live, read as read_cluster};
 use crate::manifest::external_secret::{ClusterExternalSecret, ExternalSecret, ExternalSecretSpec};
 use crate::manifest::load::load;
 use crate::manifest::object::Object;
@@ -30,7 +31,7 @@ use crate::sync::events::Events;
 use crate::sync::objects::Objects;
 use crate::sync::outcome::Summary;
 use crate::sync::stores::Stores;
-use crate::sync::{Round, Wanted, store_status};
+use crate::sync::{Round, Wanted, many, store_status};
 use crate::target::cluster::Cluster;
 use crate::target::folder::Folder;
 use crate::target::{Target, TargetName};
@@ -114,7 +115,8 @@ pub(crate) async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
     };
     let (manifests, wanted) = match (files, &client) {
         (Some(mut manifests), client) => {
-            let objects = std::mem::take(&mut manifests.external_secrets);
+            let mut objects = std::mem::take(&mut manifests.external_secrets);
+            objects.extend(many::of_files(&manifests));
             let mut wanted = Vec::with_capacity(objects.len());
             for object in objects {
                 wanted.push(match client {
@@ -124,7 +126,7 @@ pub(crate) async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
             }
             (manifests, wanted)
         }
-        (None, Some(client)) => match read_cluster(client, args.namespace.as_deref()).await {
+        (None, Some(client)) => match read_with_many(client, args).await {
             Ok((manifests, live)) => (manifests, live.into_iter().map(Wanted::of_cluster).collect()),
             Err(error @ ClusterReadError::NoSuchKind { .. }) => return Err(error.into()),
             Err(error) => return Ok(Synced::NotDone(error.to_string())),
@@ -162,6 +164,23 @@ pub(crate) async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
     stores.close().await;
     let summary = Summary { reports, removed, orphans_error };
     Ok(Synced::Round { summary, target: target.to_string() })
+}
+
+/// Everything of the cluster, after the ExternalSecrets of its ClusterExternalSecrets were made.
+async fn read_with_many(
+    client: &kube::Client,
+    args: &SyncArgs,
+) -> Result<(Manifests, Vec<Live>), ClusterReadError> {
+    let namespace = args.namespace.as_deref();
+    // Whoever serves one namespace makes nothing in others, and whoever fills a folder changes no cluster.
+    if namespace.is_none() && args.target == TargetName::Cluster && many::exist(client).await {
+        let (manifests, _) = read_cluster(client, None).await?;
+        let stores = Stores::new(&manifests, Objects::new(&manifests, Some(client.clone())));
+        if let Err(why) = many::reconcile(client, &stores).await {
+            tracing::warn!(%why, "ClusterExternalSecrets were left out");
+        }
+    }
+    read_cluster(client, namespace).await
 }
 
 /// An ExternalSecret of a file that may live in the cluster too: then it owns its Secret and is told how it went.

@@ -10,6 +10,7 @@ mod find;
 pub mod gather;
 pub mod go_json;
 pub mod json_path;
+pub mod many;
 pub mod mark;
 pub mod objects;
 pub mod outcome;

@@ -45,9 +45,14 @@ pub fn check(manifests: &Manifests) -> Vec<Problem> {
         check_references(external_secret, manifests, &mut problems);
     }
     for object in &manifests.cluster_external_secrets {
-        let what =
-            "the kind ClusterExternalSecret is not supported yet; write one ExternalSecret a namespace";
-        problems.push(object.problem("ClusterExternalSecret", "", what));
+        let spec = &object.spec;
+        if spec.namespaces.is_empty()
+            && spec.namespace_selectors.is_empty()
+            && spec.namespace_selector.is_none()
+        {
+            let what = "no namespace is chosen; add namespaceSelectors or namespaces";
+            problems.push(object.problem("ClusterExternalSecret", "spec", what));
+        }
     }
     check_twice("SecretStore", &manifests.stores, &mut problems);
     check_twice("ClusterSecretStore", &manifests.cluster_stores, &mut problems);

@@ -25,5 +25,7 @@ mod sync_cluster;
 mod sync_faults;
 mod sync_folder;
 mod sync_logins;
+mod sync_many;
+mod sync_reach;
 mod vault;
 mod workshop;

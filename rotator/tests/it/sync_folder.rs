@@ -41,6 +41,29 @@ fn sync(workshop: &Workshop) -> Ended {
 }
 
 #[test]
+fn one_manifest_serves_many_namespaces() {
+    let workshop = Workshop::new();
+    put(&workshop, "app", "{\"k\":\"v\"}");
+    workshop.write(
+        "config/all.yaml",
+        "apiVersion: external-secrets.io/v1\nkind: ClusterSecretStore\nmetadata: {name: local}\n\
+         spec: {provider: {file: {path: ../store, keyFile: ../key}}}\n---\n\
+         apiVersion: v1\nkind: Namespace\nmetadata: {name: by-label, labels: {team: a}}\n---\n\
+         apiVersion: v1\nkind: Namespace\nmetadata: {name: another, labels: {team: b}}\n---\n\
+         apiVersion: external-secrets.io/v1\nkind: ClusterExternalSecret\nmetadata: {name: many}\nspec:\n  \
+         externalSecretName: es\n  namespaceSelectors: [{matchExpressions: [{key: team, operator: In, values: [a]}]}]\n  \
+         namespaces: [by-name]\n  externalSecretSpec:\n    \
+         secretStoreRef: {name: local, kind: ClusterSecretStore}\n    dataFrom: [{extract: {key: app}}]\n",
+    );
+    let ended = sync(&workshop);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.out.contains("2 created"), "{}", ended.out);
+    for (namespace, there) in [("by-label", true), ("by-name", true), ("another", false)] {
+        assert_eq!(workshop.path(&format!("out/{namespace}.es.yaml")).exists(), there, "{namespace}");
+    }
+}
+
+#[test]
 fn a_folder_follows_the_store() {
     let workshop = Workshop::new();
     let canary = format!("canary-{}-value", std::process::id());
