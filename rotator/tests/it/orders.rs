@@ -360,7 +360,11 @@ fn a_journal_that_was_edited_by_hand_stops_the_run_and_is_not_quoted() {
         let text = String::from_utf8(good.clone()).unwrap();
         assert!(text.contains(from), "{from}");
         let edited = Secret::from_string(text.replacen(from, to, 1));
-        site.runtime().block_on(site.provider().write(key, edited, None)).unwrap();
+        // Nobody writes there blindly, by hand neither.
+        let last =
+            |site: &Site| site.runtime().block_on(site.provider().metadata(key)).unwrap().current_version;
+        assert!(site.runtime().block_on(site.provider().write(key, edited.duplicate(), None)).is_err());
+        site.runtime().block_on(site.provider().write(key, edited, Some(last(&site)))).unwrap();
         let ended = site.order(&["rotate", "--resume"]);
         assert!(ended.code == 3 && ended.out.contains(said), "{ended:?}");
         assert!(ended.out.contains("put back an earlier version of the journal"), "{ended:?}");
@@ -369,7 +373,8 @@ fn a_journal_that_was_edited_by_hand_stops_the_run_and_is_not_quoted() {
         }
         assert_eq!((site.htpasswd(), site.published()), before, "nothing was done");
     }
-    site.runtime().block_on(site.provider().write(key, Secret::new(good), None)).unwrap();
+    let last = site.runtime().block_on(site.provider().metadata(key)).unwrap().current_version;
+    site.runtime().block_on(site.provider().write(key, Secret::new(good), Some(last))).unwrap();
     let released = site.order(&["release", "site", "legacy-batch"]);
     assert!(released.code == 0 && released.out.contains("proven"), "{released:?}");
 }
