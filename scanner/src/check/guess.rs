@@ -85,7 +85,8 @@ pub(super) fn password(secret: &[u8], matched: &[u8]) -> Outcome {
         return Outcome::Fails("a member of a list");
     }
     // Behind an option stands a word for the reader as often as a value: `--password PASSWORD`.
-    if site.operator == name::Operator::Prose && !random && shape::Text::of(secret) != shape::Text::Strong {
+    let word = shape::Text::of(secret) != shape::Text::Strong || code::is_joined(secret);
+    if site.operator == name::Operator::Prose && !random && word {
         return Outcome::Fails("a word");
     }
     let plausible = if site.quoted || site.operator == name::Operator::Prose {
@@ -156,6 +157,9 @@ fn common_faults(secret: &[u8], matched: &[u8]) -> Option<&'static str> {
     }
     if code::is_stamp(secret) {
         return Some("a date, a number, a version or an address");
+    }
+    if secret.iter().any(u8::is_ascii_control) {
+        return Some("more than a text");
     }
     if placeholder::is_reference(secret) {
         return Some("a reference to a secret that is kept elsewhere");

@@ -115,6 +115,9 @@ pub(super) fn is_code(value: &[u8]) -> bool {
         || numbered
         || object
         || between
+        || value.starts_with(b"[]")
+        || value.starts_with(b"map[")
+        || value.ends_with(b"{")
 }
 
 /// Whether a value is an identifier in camel case: three words or more that are long for chance, and few digits.
@@ -154,13 +157,9 @@ pub(super) fn is_joined(value: &[u8]) -> bool {
         let one_case = piece[..letters].iter().skip(1).all(u8::is_ascii_lowercase)
             || piece[..letters].iter().all(u8::is_ascii_uppercase);
         let digits = piece.len() - letters;
-        piece.len() <= 14
-            && one_case
-            && digits <= 3
-            && piece[letters..].iter().all(u8::is_ascii_digit)
-            && (letters > 0 || digits > 0)
+        piece.len() <= 14 && one_case && digits <= 3 && piece[letters..].iter().all(u8::is_ascii_digit)
     });
-    plain && count >= 3
+    plain && count >= 3 && value.iter().any(u8::is_ascii_alphabetic)
 }
 
 /// Dates with a time, numbers of programs, versions, and addresses of network cards.
@@ -205,7 +204,7 @@ pub(super) fn is_constant(value: &[u8]) -> bool {
     let mut words = value.split(|byte| *byte == b'_');
     value.iter().filter(|byte| **byte == b'_').count() >= 2
         && value.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
-        && words.all(|word| word.len() <= 12)
+        && words.all(|word| word.len() <= 16)
 }
 
 /// Whether every bracket closes the one that was opened last, as code has it.

@@ -198,6 +198,15 @@ pub(super) fn kind_of(name: &[u8]) -> Kind {
     if words.len() > 1 && (ABOUT.has(last) || (last == "id" && !flat.ends_with("keyid"))) {
         return Kind::None;
     }
+    // `pass_by_value`, `pass_through`: a verb.
+    let verb = |pair: &[String]| {
+        pair[0] == "pass"
+            && ["by", "through", "in", "on", "to", "as", "for", "over", "if", "the"]
+                .contains(&pair[1].as_str())
+    };
+    if words.windows(2).any(verb) {
+        return Kind::None;
+    }
     let is_password = |word: &String| {
         let word = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
         PASSWORD_WORDS.has(word)

@@ -267,6 +267,11 @@ pub(super) fn is_bare_password(value: &[u8], operator: Operator) -> bool {
     if WORDS.has(&lower) {
         return false;
     }
+    // `Vec<u8>`, `Zeroizing<[u8;`: types.
+    let name = value.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    if name > 1 && value.get(name) == Some(&b'<') {
+        return false;
+    }
     let count = |kind: fn(&u8) -> bool| value.iter().filter(|byte| kind(byte)).count();
     let (digits, letters) = (count(u8::is_ascii_digit), count(u8::is_ascii_alphabetic));
     if letters == 0 {
