@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 
 use super::yaml_in::{self, Scalar};
 use super::{Arguments, Entry, Param, dates, of, semver};
+use zeroize::Zeroizing;
+
 use crate::sync::go_json::marshal_float;
 use crate::template::print::general;
 use crate::template::run::{Fail, Run};
@@ -21,7 +23,7 @@ const SIMPLE_KEY_MAX: usize = 128;
 
 fn to_yaml(arguments: &mut Arguments<'_>) -> Result<Value, Fail> {
     let value = arguments.any();
-    let mut emitter = Emitter { run: arguments.run, out: String::new() };
+    let mut emitter = Emitter { run: arguments.run, out: Zeroizing::new(String::new()) };
     emitter.value(&value, 0, Place::Root, 0)?;
     let text = emitter.out;
     Ok(Value::text(text.strip_suffix('\n').unwrap_or(&text)))
@@ -39,7 +41,7 @@ enum Place {
 
 struct Emitter<'a> {
     run: &'a Run,
-    out: String,
+    out: Zeroizing<String>,
 }
 
 impl Emitter<'_> {
