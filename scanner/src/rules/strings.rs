@@ -53,8 +53,11 @@ impl Bytes {
     const ALL: Self = Self([u64::MAX; 4]);
 
     fn add(&mut self, first: u8, last: u8) {
-        for byte in first..=last {
-            self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        for (word, start) in self.0.iter_mut().zip((0..256_usize).step_by(64)) {
+            let (low, high) = (usize::from(first).max(start), usize::from(last).min(start + 63));
+            if low <= high {
+                *word |= u64::MAX >> (63 - (high - low)) << (low - start);
+            }
         }
     }
 

@@ -174,7 +174,9 @@ impl KnownIndex {
     /// Whether the bitmap has the window at this place.
     #[inline(always)]
     fn has(&self, bytes: &[u8], at: usize) -> bool {
-        bit(&self.bitmap, self.hash(bytes, at) >> self.shift)
+        let hash = self.hash(bytes, at);
+        let may = self.near.as_ref().is_none_or(|(near, shift)| bit(near, hash >> shift));
+        may && bit(&self.bitmap, hash >> self.shift)
     }
 
     /// Looks for the entries of which the window at `at` can be one of the four.
