@@ -3,8 +3,9 @@
 //! `KEYTURN_REACH=1000 KEYTURN_REACH_ROTATOR=target/release/rotator cargo test --release --test it sync_reach -- --nocapture`
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Seek as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -33,8 +34,10 @@ fn sync(kube: &Kube, namespace: &str) -> Run {
     let mut command = Command::new(program());
     command.args(["sync", "--cluster", "--namespace", namespace, "--concurrency", "32"]);
     let start = Instant::now();
-    let mut child =
-        command.env("KUBECONFIG", kube.kubeconfig()).stdout(Stdio::piped()).spawn().expect("start");
+    // A line for each Secret is more than a pipe holds.
+    let mut output = tempfile::tempfile().expect("a file");
+    let copy = output.try_clone().expect("the file");
+    let mut child = command.env("KUBECONFIG", kube.kubeconfig()).stdout(copy).spawn().expect("start");
     let status = format!("/proc/{}/status", child.id());
     let mut memory_kib = 0;
     while child.try_wait().expect("a state").is_none() {
@@ -45,7 +48,9 @@ fn sync(kube: &Kube, namespace: &str) -> Run {
         std::thread::sleep(Duration::from_millis(5));
     }
     let took = start.elapsed();
-    let out = String::from_utf8(child.wait_with_output().expect("an end").stdout).expect("UTF-8");
+    let mut out = String::new();
+    output.rewind().expect("the start");
+    output.read_to_string(&mut out).expect("UTF-8");
     Run { took, memory_kib, out }
 }
 
