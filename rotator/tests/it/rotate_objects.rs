@@ -75,7 +75,10 @@ fn objects_are_rotated_and_told_so_and_a_restored_journal_shows() {
     let before = shop.journal();
     assert_eq!(run(&kube, &shop, "rotate", &["--now"]).code, 0);
     assert_eq!(object(&kube, "orders")["status"]["revision"], 2);
-    shop.bao.api("PUT", "secret/data/keyturn/journal/shop/orders", Some(json!({ "data": before })));
+    let metadata = shop.bao.api("GET", "secret/metadata/keyturn/journal/shop/orders", None);
+    let newest = metadata["data"]["current_version"].clone();
+    let restored = json!({ "data": before, "options": { "cas": newest } });
+    shop.bao.api("PUT", "secret/data/keyturn/journal/shop/orders", Some(restored));
     let restored = run(&kube, &shop, "rotate", &["--now"]);
     assert_eq!(restored.code, 3, "{restored:?}");
     assert!(restored.out.contains("the journal is at revision 1, the status has seen 2"), "{restored:?}");

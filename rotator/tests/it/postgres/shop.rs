@@ -80,9 +80,10 @@ pub struct Shop {
     pub store_token: Option<String>,
 }
 
-/// A password that nobody has had before.
+/// A password that nobody has had before, and longer than the strength that the known file asks of values of which it
+/// does not know how they were made.
 pub fn password() -> String {
-    let mut bytes = [0; 16];
+    let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).unwrap();
     data_encoding::HEXLOWER.encode(&bytes)
 }
