@@ -5,8 +5,10 @@
 //! names as in SARIF. The field for the source text stays empty; a report holds no secret.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use shared::finding::{Action, Finding, Location, Severity};
 
@@ -23,21 +25,6 @@ const NO_COMMIT: &str = "0000000";
 /// The writer's own.
 pub fn write(context: &Context<'_>, out: &mut dyn Write) -> io::Result<()> {
     let report = context.report;
-    let folder = std::env::current_dir().ok();
-    let ids = place::ids(&report.findings);
-    let vulnerabilities: Vec<Value> = report
-        .findings
-        .iter()
-        .zip(&ids)
-        .filter(|(finding, _)| finding.action != Action::Suppressed)
-        .flat_map(|(finding, ids)| {
-            let folder = folder.as_deref();
-            let places = finding.locations.iter().zip(ids);
-            places.map(move |(location, id)| {
-                vulnerability(context, finding, location, &place::relative_path(location, folder), id)
-            })
-        })
-        .collect();
     let tool = json!({
         "id": report.tool.name,
         "name": "Keyturn",
@@ -50,9 +37,8 @@ pub fn write(context: &Context<'_>, out: &mut dyn Write) -> io::Result<()> {
             json!({ "level": "warn", "value": printable(&format!("not scanned: {}: {}", skip.at, skip.reason.word())) })
         })
         .collect();
-    let document = json!({
-        "version": VERSION,
-        "scan": {
+    let document = Document {
+        scan: json!({
             "analyzer": tool,
             "scanner": tool,
             "type": "secret_detection",
@@ -60,11 +46,39 @@ pub fn write(context: &Context<'_>, out: &mut dyn Write) -> io::Result<()> {
             "end_time": time(context.times.1),
             "status": if report.verdict.skipped == 0 { "success" } else { "failure" },
             "messages": messages,
-        },
-        "vulnerabilities": vulnerabilities,
-    });
+        }),
+        version: VERSION,
+        vulnerabilities: Vulnerabilities { context, folder: std::env::current_dir().ok() },
+    };
     serde_json::to_writer_pretty(&mut *out, &document).map_err(io::Error::from)?;
     out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    scan: Value,
+    version: &'static str,
+    vulnerabilities: Vulnerabilities<'a>,
+}
+
+/// One for each place of each finding, made while it is written: all of them together would be ten times the report.
+struct Vulnerabilities<'a> {
+    context: &'a Context<'a>,
+    folder: Option<PathBuf>,
+}
+
+impl Serialize for Vulnerabilities<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let findings = &self.context.report.findings;
+        let ids = place::ids(findings);
+        let wanted = findings.iter().zip(&ids).filter(|(finding, _)| finding.action != Action::Suppressed);
+        serializer.collect_seq(wanted.flat_map(|(finding, ids)| {
+            finding.locations.iter().zip(ids).map(move |(location, id)| {
+                let file = place::relative_path(location, self.folder.as_deref());
+                vulnerability(self.context, finding, location, &file, id)
+            })
+        }))
+    }
 }
 
 fn vulnerability(
