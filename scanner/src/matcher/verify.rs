@@ -19,7 +19,7 @@ use super::raw::Raw;
 pub const LINE_CONTEXT: usize = 16 * 1024;
 /// A thread forgets its large automata when all of them hold more than this; the next candidate builds them anew.
 /// With the decoders' budget this is what two threads need to stay near 150 MB.
-const MEMORY_BYTES_MAX: usize = 12 * 1024 * 1024;
+const MEMORY_BYTES_MAX: usize = 5 * 1024 * 1024;
 /// To forget what holds less is no gain.
 const LARGE_BYTES_MIN: usize = 64 * 1024;
 
