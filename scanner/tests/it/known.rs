@@ -364,6 +364,11 @@ fn a_live_secret_blocks_whatever_receipts_and_suppressions_say() {
         assert_eq!(run.code, 1, "{}{}", run.stdout, run.stderr);
         assert!(unwrapped(&run).contains("does not hold: the secret is live"), "{}", run.stdout);
         assert_eq!(scan(&bench, "t", &["--fail-on", "known"]).code, 1);
+        // Nor does what the target says about itself, trusted or not.
+        bench.write("t/a", format!("{value} # keyturn:allow\n"));
+        bench.write("t/.gitleaksignore", "a:known-secret:1\n");
+        let trusted = scan(&bench, "t", &["--trust-target"]);
+        assert_eq!(trusted.code, 1, "{}{}", trusted.stdout, trusted.stderr);
     }
 }
 
