@@ -27,5 +27,6 @@ mod sync_folder;
 mod sync_logins;
 mod sync_many;
 mod sync_reach;
+mod sync_tls;
 mod vault;
 mod workshop;

@@ -22,8 +22,7 @@ impl Listener {
                 let Ok(mut stream) = stream else { continue };
                 let mut request = Vec::new();
                 let mut buffer = [0; 4096];
-                // Requests without a body end with an empty line; those of the tests have none.
-                while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+                while !is_whole(&request) {
                     match stream.read(&mut buffer) {
                         Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
                         _ => break,
@@ -49,10 +48,23 @@ impl Listener {
         self.requests.lock().unwrap().len()
     }
 
+    /// All of them, oldest first.
+    pub fn all(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
     /// The last request's head.
     pub fn last(&self) -> String {
         self.requests.lock().unwrap().last().cloned().unwrap_or_default()
     }
+}
+
+/// A request ends with an empty line, or with the body that it announces.
+fn is_whole(request: &[u8]) -> bool {
+    let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    request.len() - end - 4 >= length.unwrap_or(0)
 }
 
 /// 200 with a body.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::binary::{Missing, find};
+use super::pki::Authority;
 use super::process::{Launch, Server};
 use super::{Folder, Http, Port};
 
@@ -20,16 +21,43 @@ pub struct OpenBao {
     token: String,
     unseal_key: Option<String>,
     folder: Folder,
-    _ports: [Port; 2],
+    ports: Vec<Port>,
 }
 
 impl OpenBao {
     /// One in dev mode: in memory, up in half a second. It cannot restart or be sealed.
     pub fn dev() -> Result<Self, Missing> {
+        Self::dev_on(Folder::new("openbao"), vec![Port::free(), Port::free()], "")
+    }
+
+    /// [`OpenBao::dev`] that listens with TLS too, with a certificate of this authority: at [`OpenBao::tls_url`]
+    /// for everybody, at [`OpenBao::mutual_tls_url`] for clients that have a certificate of the authority.
+    pub fn dev_with_tls(authority: &Authority) -> Result<Self, Missing> {
+        let ports: Vec<Port> = std::iter::repeat_with(Port::free).take(4).collect();
+        let (folder, server) = (Folder::new("openbao"), authority.server(&["localhost", "127.0.0.1"]));
+        let [certificate, key, clients] = [
+            ("server.crt", server.certificate.as_str()),
+            ("server.key", server.key.as_str()),
+            ("clients.crt", authority.pem()),
+        ]
+        .map(|(name, text)| folder.write(name, text).display().to_string());
+        let listener = |port: &Port, more: &str| {
+            let address = port.address();
+            format!(
+                "listener \"tcp\" {{\n  address = \"{address}\"\n  tls_cert_file = \"{certificate}\"\n  \
+                 tls_key_file = \"{key}\"\n{more}}}\n"
+            )
+        };
+        let verified =
+            format!("  tls_client_ca_file = \"{clients}\"\n  tls_require_and_verify_client_cert = true\n");
+        let listeners = listener(&ports[2], "") + &listener(&ports[3], &verified);
+        Self::dev_on(folder, ports, &listeners)
+    }
+
+    fn dev_on(folder: Folder, ports: Vec<Port>, more: &str) -> Result<Self, Missing> {
         let program = find("bao", "OpenBao")?;
-        let (folder, ports) = (Folder::new("openbao"), [Port::free(), Port::free()]);
         let token = format!("test-{}", random_hex());
-        let configuration = folder.write("bao.hcl", &audit(&folder));
+        let configuration = folder.write("bao.hcl", &(audit(&folder) + more));
         let mut bao = Self::launch(
             Launch {
                 name: "bao",
@@ -58,7 +86,7 @@ impl OpenBao {
     /// One with storage on disk (raft): it can be sealed and restarted, and keeps its data.
     pub fn raft() -> Result<Self, Missing> {
         let program = find("bao", "OpenBao")?;
-        let (folder, ports) = (Folder::new("openbao"), [Port::free(), Port::free()]);
+        let (folder, ports) = (Folder::new("openbao"), vec![Port::free(), Port::free()]);
         let data = folder.join("raft");
         std::fs::create_dir(&data).expect("make the data folder");
         let (address, cluster) = (ports[0].address(), ports[1].address());
@@ -107,6 +135,16 @@ cluster_addr = "http://{cluster}"
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
         self.http.base()
+    }
+
+    /// `https://127.0.0.1:PORT`, of [`OpenBao::dev_with_tls`].
+    pub fn tls_url(&self) -> String {
+        format!("https://{}", self.ports[2].address())
+    }
+
+    /// The same where a client without a certificate is not let in.
+    pub fn mutual_tls_url(&self) -> String {
+        format!("https://{}", self.ports[3].address())
     }
 
     /// The root token.
@@ -202,10 +240,10 @@ cluster_addr = "http://{cluster}"
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    fn launch(launch: Launch, folder: Folder, ports: [Port; 2]) -> Self {
+    fn launch(launch: Launch, folder: Folder, ports: Vec<Port>) -> Self {
         let http = Http::new(&format!("http://{}", ports[0].address()), None);
         let server = Server::start(launch);
-        Self { server, http, token: String::new(), unseal_key: None, folder, _ports: ports }
+        Self { server, http, token: String::new(), unseal_key: None, folder, ports }
     }
 
     /// Waits for a status of `sys/health`: 200 active, 501 not initialised, 503 sealed.

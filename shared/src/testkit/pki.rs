@@ -1,6 +1,6 @@
 //! Certificates for test servers: an authority of its own for each fixture, keys made on the spot.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
 /// A certificate authority that lives as long as its fixture.
 pub struct Authority {
@@ -35,9 +35,20 @@ impl Authority {
     /// A server certificate for `names` (host names and addresses).
     pub fn server(&self, names: &[&str]) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.issue(CertificateParams::new(names).expect("names of a server"))
+    }
+
+    /// A client certificate for the common name `name`.
+    pub fn client(&self, name: &str) -> Issued {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(params)
+    }
+
+    fn issue(&self, params: CertificateParams) -> Issued {
         let key = KeyPair::generate().expect("make a key");
-        let params = CertificateParams::new(names).expect("names of a server");
-        let certificate = params.signed_by(&key, &self.issuer).expect("sign a server certificate").pem();
+        let certificate = params.signed_by(&key, &self.issuer).expect("sign a certificate").pem();
         Issued { certificate, key: key.serialize_pem() }
     }
 }
