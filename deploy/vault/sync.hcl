@@ -5,3 +5,11 @@ path "secret/data/shop/*" {
 path "secret/metadata/shop/*" {
   capabilities = ["read", "list"]
 }
+# OpenBao tells the metadata of a whole folder in one request: `rotator run` then follows hundreds of secrets at the price
+# of one. HashiCorp Vault has no such path, and each secret is asked for.
+path "secret/detailed-metadata/shop/*" {
+  capabilities = ["list"]
+}
+path "secret/detailed-metadata/shop" {
+  capabilities = ["list"]
+}

@@ -24,6 +24,9 @@ pub struct Cli {
     /// Say more; repeat for even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Send traces to an OpenTelemetry collector (OTLP over HTTP), such as http://127.0.0.1:4318
+    #[arg(long, global = true, value_name = "URL")]
+    pub traces: Option<String>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -169,6 +172,9 @@ pub struct RunArgs {
     /// Serve /metrics, /healthz and /readyz at this address, such as 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
+    /// Name the trace of a request beside its time in the metrics (with --traces)
+    #[arg(long, requires = "listen")]
+    pub exemplars: bool,
     /// Put each access to a secret on record: a file (a chain of lines, rotated), or - for standard output
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,

@@ -27,6 +27,7 @@ use crate::sync::stores::Stores;
 use crate::sync::{Round, Wanted, many, store_status};
 use crate::target::Target;
 use crate::target::cluster::Cluster;
+use crate::vault::Servers;
 
 pub mod adopt;
 pub mod lease;
@@ -128,6 +129,7 @@ async fn lead(
         forced: BTreeMap::new(),
         retries: BTreeMap::new(),
         refreshed_stores: false,
+        servers: Servers::default(),
         say,
     };
     tokio::select! {
@@ -152,6 +154,8 @@ struct Worker<'a> {
     forced: BTreeMap<String, Timestamp>,
     retries: BTreeMap<String, Retry>,
     refreshed_stores: bool,
+    /// Outlives the stores, which are opened anew when one changes.
+    servers: Servers,
     say: &'a mpsc::UnboundedSender<String>,
 }
 
@@ -168,6 +172,8 @@ impl Worker<'_> {
             let client = self.settings.client.clone();
             let stores = Stores::new(&manifests, Objects::new(&manifests, Some(client)))
                 .audited(self.settings.audit.clone())
+                .sharing(&self.servers)
+                .metered(self.settings.metrics.meter())
                 .marked_only(!self.settings.adopt);
             // A store that was mended is tried at once by whoever failed.
             self.dirty.extend(std::mem::take(&mut self.retries).into_keys());
@@ -249,6 +255,8 @@ impl Worker<'_> {
         match change {
             Change::Stores => self.refreshed_stores = true,
             Change::ExternalSecret(name) => {
+                // Who failed need not wait any longer: its manifest is another one.
+                self.retries.remove(&name);
                 self.dirty.insert(name);
             }
             Change::Secret(namespace, name) => self.dirty.extend(self.world.readers(&namespace, &name)),
@@ -261,7 +269,7 @@ impl Worker<'_> {
         let mut names = std::mem::take(&mut self.dirty);
         names.extend(self.forced.keys().cloned());
         names.extend(self.world.due(Timestamp::now()));
-        // Who failed waits for its time, unless its manifest or its Secret changed.
+        // Who failed waits for its time.
         let waits = |name: &String| self.retries.get(name).is_some_and(|retry| retry.at > now);
         names.retain(|name| !waits(name));
         names.extend(self.retries.iter().filter(|(_, retry)| retry.at <= now).map(|(name, _)| name.clone()));

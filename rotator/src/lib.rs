@@ -34,6 +34,7 @@ pub mod store_command;
 pub mod sync;
 pub mod target;
 pub mod template;
+pub mod traces;
 pub mod vault;
 
 mod wiped;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{CommandFactory, Parser};
 use rotator::cli::{Cli, Command};
+use rotator::traces::Traces;
 use rotator::{orders, runner};
 use shared::exit::Exit;
 use shared::journal::Order;
@@ -32,7 +33,21 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     rotator::process::harden().context("cannot turn off core dumps")?;
-    telemetry::start(Verbosity::from_flags(cli.quiet, cli.verbose), Form::of_standard_error(true))?;
+    let (traces, extra) = match &cli.traces {
+        Some(collector) => Traces::start(collector).map(|(traces, extra)| (Some(traces), Some(extra))),
+        None => Ok((None, None)),
+    }
+    .map_err(anyhow::Error::msg)?;
+    let verbosity = Verbosity::from_flags(cli.quiet, cli.verbose);
+    telemetry::start_with(verbosity, Form::of_standard_error(true), extra)?;
+    let exit = command(cli);
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    exit
+}
+
+fn command(cli: &Cli) -> anyhow::Result<Exit> {
     let mut out = std::io::stdout().lock();
     match &cli.command {
         Command::Sync(args) => runner::sync(args, cli.verbose > 0, &mut out),

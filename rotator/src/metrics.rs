@@ -20,7 +20,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::sync::outcome::{Outcome, Report, SyncError};
+use crate::sync::outcome::{Report, SyncError};
+use crate::vault::Meter;
 
 /// A loop that has not turned for so long hangs: every request that it waits for ends sooner.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
@@ -45,7 +46,8 @@ pub struct Metrics {
     external_secrets: Family<OutcomeLabel, Gauge>,
     oldest_refresh: Gauge,
     lag: Histogram,
-    metadata_reads: Counter,
+    poll: Gauge<f64, AtomicU64>,
+    meter: Meter,
     leads: Gauge,
     turned: AtomicI64,
     reaches: AtomicU64,
@@ -53,6 +55,13 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(false)
+    }
+}
+
+impl Metrics {
+    /// With `exemplars` times of requests name their traces.
+    pub fn new(exemplars: bool) -> Self {
         let mut registry = Registry::with_prefix("keyturn");
         let syncs = Family::<OutcomeLabel, Counter>::default();
         registry.register("sync", "ExternalSecrets that were worked on, by how it ended", syncs.clone());
@@ -78,12 +87,14 @@ impl Default for Metrics {
             "From a change in Vault to the sync that brought it, by polling",
             lag.clone(),
         );
-        let metadata_reads = Counter::default();
+        let poll = Gauge::default();
         registry.register(
-            "vault_metadata_reads",
-            "Paths whose metadata was asked for",
-            metadata_reads.clone(),
+            "vault_poll_seconds",
+            "From one look at a path's metadata to the next, at worst: so long a change may stay unseen",
+            poll.clone(),
         );
+        let meter = Meter::new(exemplars);
+        meter.register(&mut registry);
         let leads = Gauge::default();
         registry.register("leader", "1 while this one leads", leads.clone());
         Self {
@@ -94,25 +105,12 @@ impl Default for Metrics {
             external_secrets,
             oldest_refresh,
             lag,
-            metadata_reads,
+            poll,
+            meter,
             leads,
             turned: AtomicI64::new(Timestamp::now().as_second()),
             reaches: AtomicU64::new(0),
         }
-    }
-}
-
-/// One word for programs; their number is small and fixed.
-fn outcome(report: &Report) -> &'static str {
-    match &report.result {
-        Ok(Outcome::Created { .. }) => "created",
-        Ok(Outcome::Changed { .. }) => "changed",
-        Ok(Outcome::Unchanged | Outcome::NotDue) => "unchanged",
-        Ok(Outcome::Deleted | Outcome::Gone) => "deleted",
-        Ok(Outcome::Retained) => "retained",
-        Ok(Outcome::TargetMissing) => "waiting",
-        Ok(Outcome::BeingDeleted | Outcome::LeftAlone { .. }) => "left_alone",
-        Err(_) => "error",
     }
 }
 
@@ -130,7 +128,7 @@ impl Metrics {
     /// Counts a round.
     pub fn count(&self, reports: &[Report]) {
         for report in reports {
-            self.syncs.get_or_create(&OutcomeLabel { outcome: outcome(report) }).inc();
+            self.syncs.get_or_create(&OutcomeLabel { outcome: report.word() }).inc();
             match &report.result {
                 Ok(_) => {
                     self.last_success.set(Timestamp::now().as_second());
@@ -158,9 +156,14 @@ impl Metrics {
         self.lag.observe(lag.as_secs_f64());
     }
 
-    /// One path whose metadata was asked for.
-    pub fn metadata_read(&self) {
-        self.metadata_reads.inc();
+    /// How long after a look at a path the next one comes.
+    pub fn polled(&self, apart: Duration) {
+        self.poll.set(apart.as_secs_f64());
+    }
+
+    /// By what requests to servers are counted.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Whether this one leads.

@@ -94,6 +94,15 @@ pub struct Metadata {
     pub versions: BTreeMap<u64, VersionState>,
 }
 
+/// A part of a folder: the metadata of secrets directly in it, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// By the name in the folder.
+    pub entries: BTreeMap<String, Metadata>,
+    /// The name after which the next page begins; none if this is the last one.
+    pub next: Option<String>,
+}
+
 /// What became of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VersionState {
@@ -141,6 +150,33 @@ impl Provider {
         match self {
             Self::Vault(client) => client.metadata(path).await,
             Self::File(store) => store.metadata(path).await,
+        }
+    }
+
+    /// The folder and the name of a path, where [`Self::page`] may list it.
+    pub fn split(&self, path: &str) -> Option<(String, String)> {
+        match self {
+            Self::Vault(client) => client.split(path),
+            Self::File(_) => None,
+        }
+    }
+
+    /// A page of a folder with the metadata of its secrets, after a name; none where the store does not tell them
+    /// together, or does not let us.
+    ///
+    /// # Errors
+    /// When the store does not answer at all.
+    pub async fn page(&self, folder: &str, after: &str, limit: usize) -> Result<Option<Page>, ReadError> {
+        match self {
+            Self::Vault(client) => client.page(folder, after, limit).await,
+            Self::File(_) => Ok(None),
+        }
+    }
+
+    /// Waits for its turn to ask the server for metadata: all stores of a server together ask fifty times a second.
+    pub async fn turn(&self) {
+        if let Self::Vault(client) = self {
+            client.server().turn().await;
         }
     }
 

@@ -74,7 +74,7 @@ impl Stop {
 
 async fn stay(args: &RunArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let mut stop = Stop::new()?;
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new(args.exemplars));
     if let Some(address) = args.listen {
         let bound = metrics::serve(address, Arc::clone(&metrics)).await.map_err(anyhow::Error::msg)?;
         writeln!(out, "metrics at http://{bound}/metrics").and_then(|()| out.flush())?;

@@ -29,6 +29,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 use shared::clock::Clock;
+use tracing::Instrument as _;
 
 use self::gather::gather;
 use self::outcome::{Outcome, Report, SyncError};
@@ -40,6 +41,7 @@ use crate::manifest::object::{Object, full_name};
 use crate::manifest::problem::Problem;
 use crate::manifest::status::ExternalSecretStatus;
 use crate::target::{Target, TargetError};
+use crate::traces;
 
 /// How often a write is tried again after somebody else changed the Secret.
 const CONFLICTS_MAX: usize = 5;
@@ -118,6 +120,13 @@ impl Round<'_> {
     }
 
     async fn report(&self, wanted: &Wanted) -> Report {
+        let span = traces::sync(&wanted.name);
+        let report = self.worked_on(wanted).instrument(span.clone()).await;
+        traces::ended(&span, report.word(), report.result.is_err());
+        report
+    }
+
+    async fn worked_on(&self, wanted: &Wanted) -> Report {
         let (secret, result) = match &wanted.object {
             _ if wanted.deleting => (wanted.name.clone(), self.let_go(wanted).await),
             Ok(object) => {

@@ -1,7 +1,7 @@
 //! A thin client for the part of the Vault API that HashiCorp Vault and OpenBao share.
 //!
 //! One [`Client`] is one store: a server, a KV engine and a login. Its [session](session) logs in once for all who
-//! ask; simultaneous reads of one path are one request; no more requests are in flight than a [`Gate`] lets through;
+//! ask; simultaneous reads of one path are one request; no more requests are in flight than a [`Server`] lets through;
 //! what may pass (429, 5xx, a sealed server) is tried again with growing, jittered pauses, and an
 //! [outage](outage) is found out once and not by every caller.
 
@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use shared::secret::Secret;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::provider::{Absence, Access, Coalesced, Document, Key, Metadata, Place, ReadError, WriteError};
+use crate::provider::{
+    Absence, Access, Coalesced, Document, Key, Metadata, Page, Place, ReadError, WriteError,
+};
 use crate::wiped::WipedBuffer;
 
 mod answer;
@@ -20,30 +21,23 @@ mod config;
 mod consistency;
 mod failure;
 mod login;
+mod meter;
 mod outage;
 mod paths;
+mod servers;
 mod session;
 mod transport;
 
 pub use config::{Auth, ClientIdentity, CredentialError, KvVersion, Limits, Mint, Token, VaultConfig};
+pub use meter::Meter;
+pub use servers::{Server, Servers};
 
 use failure::Failure;
+use meter::Operation;
 use outage::Outage;
 use paths::{BadPath, Engine, ServerPath};
 use session::{Denial, Login, Session};
-use transport::{Answer, Request, Transport, Verb};
-
-/// How many requests may be in flight. Stores of one server share one, so that the server is protected and not the
-/// store.
-#[derive(Debug, Clone)]
-pub struct Gate(Arc<Semaphore>);
-
-impl Gate {
-    /// Lets this many through at once; at least one.
-    pub fn new(in_flight_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(in_flight_max.clamp(1, Semaphore::MAX_PERMITS))))
-    }
-}
+use transport::{Answer, Request, Transport};
 
 /// A connection to one store with one login.
 ///
@@ -78,18 +72,18 @@ impl Client {
     /// # Errors
     /// When an address, header or certificate cannot be used.
     pub fn new(config: VaultConfig) -> Result<Self, ConfigError> {
-        let gate = Gate::new(config.limits.in_flight_max);
-        Self::behind(config, &gate)
+        let server = Server::new(config.limits.in_flight_max);
+        Self::of(config, &server, &Meter::default())
     }
 
-    /// As [`Self::new`], for a server whose requests in flight are counted together with other stores'.
+    /// As [`Self::new`], for a server that other stores have too, counted by this meter.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn behind(mut config: VaultConfig, gate: &Gate) -> Result<Self, ConfigError> {
+    pub fn of(mut config: VaultConfig, server: &Server, meter: &Meter) -> Result<Self, ConfigError> {
         let engine = Engine::new(config.path.as_deref(), config.version)
             .map_err(|why| ConfigError { store: config.name.clone(), problem: format!("path: {why}") })?;
-        let transport = Transport::new(&config, Arc::clone(&gate.0))?;
+        let transport = Transport::new(&config, server, meter)?;
         // The session owns the credentials from here on.
         let auth = std::mem::replace(&mut config.auth, Auth::Token(Secret::new(Vec::new())));
         let namespace = config.auth_namespace.clone().filter(|name| !name.is_empty());
@@ -123,6 +117,11 @@ impl Client {
         self.inner.session.close(&self.inner.transport).await;
     }
 
+    /// What its store shares with the others of the server.
+    pub fn server(&self) -> &Server {
+        self.inner.transport.shared()
+    }
+
     pub(crate) async fn read(&self, key: &Key) -> Result<Arc<Document>, ReadError> {
         let (inner, owned) = (Arc::clone(&self.inner), key.clone());
         self.inner.reads.read(key, move || Box::pin(async move { inner.read(&owned).await })).await
@@ -137,14 +136,37 @@ impl Client {
             });
         }
         let at = inner.engine.metadata(path).map_err(|why| inner.bad_path(path, why))?;
-        let (answer, _) = inner.get(Verb::Get, at, None).await.map_err(|why| inner.read_error(why, path))?;
+        let asked = inner.get(Operation::Metadata, at, None).await;
+        let (answer, _) = asked.map_err(|why| inner.read_error(why, path))?;
         answer::metadata(&answer.body, Timestamp::now()).ok_or_else(|| inner.not_understood(path))
+    }
+
+    pub(crate) fn split(&self, path: &str) -> Option<(String, String)> {
+        self.inner.engine.split(path)
+    }
+
+    pub(crate) async fn page(
+        &self,
+        folder: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Option<Page>, ReadError> {
+        let inner = &self.inner;
+        let Some(at) = inner.engine.detailed_folder(folder) else { return Ok(None) };
+        let mut request = inner.request(Operation::Metadata, at, None, None);
+        request.page = Some((limit, after.to_owned()));
+        match inner.call(&request, Failure::retry).await {
+            Ok((answer, _)) => Ok(answer::detailed(&answer.body, limit, Timestamp::now())),
+            // HashiCorp's server has no such listing, and a policy need not allow it.
+            Err(failure) if !failure.is_outage() && !matches!(failure, Failure::RateLimited(_)) => Ok(None),
+            Err(failure) => Err(inner.read_error(failure, folder)),
+        }
     }
 
     pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<String>, ReadError> {
         let inner = &self.inner;
         let at = inner.engine.folder(prefix).map_err(|why| inner.bad_path(prefix, why))?;
-        let (answer, _) = match inner.get(Verb::List, at, None).await {
+        let (answer, _) = match inner.get(Operation::List, at, None).await {
             Ok(answered) => answered,
             // An empty folder does not exist.
             Err(Failure::NotFound(Absence::Missing)) => return Ok(Vec::new()),
@@ -165,7 +187,7 @@ impl Client {
         // The number as text: a policy's `allowed_parameters` compares text, and no number ever matches.
         let body = Secret::from_string(format!(r#"{{"cas_required":true,"max_versions":"{versions}"}}"#));
         // Said twice it is the same, so that a lost answer is no reason not to try again.
-        let request = inner.request(Verb::Post, at, None, Some(body));
+        let request = inner.request(Operation::Write, at, None, Some(body));
         let done = inner.call(&request, Failure::retry).await;
         done.map(drop).map_err(|failure| inner.read_error(failure, path).into())
     }
@@ -180,7 +202,7 @@ impl Inner {
         let at = self.engine.data(&key.path).map_err(|why| self.bad_path(&key.path, why))?;
         let version = key.version.filter(|_| self.config.version == KvVersion::V2);
         let (answer, login) =
-            self.get(Verb::Get, at, version).await.map_err(|why| self.read_error(why, &key.path))?;
+            self.get(Operation::Read, at, version).await.map_err(|why| self.read_error(why, &key.path))?;
         let value = match self.config.version {
             KvVersion::V1 => answer::value_v1(&answer.body),
             KvVersion::V2 => answer::value_v2(&answer.body),
@@ -211,7 +233,7 @@ impl Inner {
                 versioned(json, cas).ok_or_else(|| WriteError::NotAnObject { at: self.place(path) })?
             }
         };
-        let request = self.request(Verb::Post, at, None, Some(body));
+        let request = self.request(Operation::Write, at, None, Some(body));
         let (answer, _) = self.call(&request, Failure::retry_write).await.map_err(|failure| {
             failure.into_write_error(self.place(path), &self.session.name(), self.transport.server(), cas)
         })?;
@@ -226,11 +248,11 @@ impl Inner {
 
     async fn get(
         &self,
-        method: Verb,
+        operation: Operation,
         path: ServerPath,
         version: Option<u64>,
     ) -> Result<(Answer, Arc<Login>), Failure> {
-        self.call(&self.request(method, path, version, None), Failure::retry).await
+        self.call(&self.request(operation, path, version, None), Failure::retry).await
     }
 
     /// Sends a request until it is answered, refused, or has been tried often enough.
@@ -290,8 +312,15 @@ impl Inner {
         }
     }
 
-    fn request(&self, method: Verb, path: ServerPath, version: Option<u64>, body: Option<Secret>) -> Request {
-        Request { method, path, version, body, namespace: self.config.namespace.clone() }
+    fn request(
+        &self,
+        operation: Operation,
+        path: ServerPath,
+        version: Option<u64>,
+        body: Option<Secret>,
+    ) -> Request {
+        let page = None;
+        Request { operation, path, version, page, body, namespace: self.config.namespace.clone() }
     }
 
     fn read_error(&self, failure: Failure, path: &str) -> ReadError {

@@ -77,6 +77,9 @@ impl Form {
     }
 }
 
+/// What listens beside the log.
+pub type Extra = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Why logging could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error("logging was already started in this process")]
@@ -87,12 +90,32 @@ pub struct AlreadyStarted;
 /// # Errors
 /// When it was started before.
 pub fn start(verbosity: Verbosity, form: Form) -> Result<(), AlreadyStarted> {
-    let subscriber = subscriber(verbosity, form, std::io::stderr);
+    start_with(verbosity, form, None)
+}
+
+/// As [`start`], with something else that listens.
+///
+/// # Errors
+/// When it was started before.
+pub fn start_with(verbosity: Verbosity, form: Form, extra: Option<Extra>) -> Result<(), AlreadyStarted> {
+    let subscriber = subscriber_with(verbosity, form, std::io::stderr, extra);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyStarted)
 }
 
 /// The subscriber that [`start`] installs, with another writer: for tests that read what was logged.
 pub fn subscriber<W>(verbosity: Verbosity, form: Form, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    subscriber_with(verbosity, form, writer, None)
+}
+
+fn subscriber_with<W>(
+    verbosity: Verbosity,
+    form: Form,
+    writer: W,
+    extra: Option<Extra>,
+) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -107,7 +130,7 @@ where
         Form::Text { color } => lines.without_time().with_target(false).with_ansi(color).compact().boxed(),
         Form::Json => lines.json().flatten_event(true).boxed(),
     };
-    Registry::default().with(lines.with_filter(targets))
+    Registry::default().with(extra).with(lines.with_filter(targets))
 }
 
 /// A writer that counts as written what nobody reads any more.

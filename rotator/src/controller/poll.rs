@@ -1,7 +1,9 @@
 //! Changes in Vault between refreshes: metadata is asked for, never values.
 //!
-//! At most fifty requests a second go to each store. Where metadata may not be read, or there is none (KV version 1),
-//! the interval of each ExternalSecret is what counts.
+//! All stores of a server together ask it at most fifty times a second. Where many secrets of one folder are followed,
+//! and the server lists a folder with its metadata (OpenBao does, HashiCorp's server does not), one request tells
+//! hundreds. Where metadata may not be read, or there is none (KV version 1), the interval of each ExternalSecret is
+//! what counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,17 +17,54 @@ use tokio::time::Instant;
 use super::world::{Watched, World};
 use crate::manifest::external_secret::StoreRef;
 use crate::metrics::Metrics;
-use crate::provider::ReadError;
-use crate::sync::stores::Stores;
+use crate::provider::{Metadata, ReadError};
+use crate::sync::stores::{Store, Stores};
 
-/// From one request to a store to the next.
-const APART: Duration = Duration::from_millis(20);
 /// From the start of one look at all paths to the next.
-const LOOKS_EVERY: Duration = Duration::from_secs(5);
-/// After a refusal a store is left alone for this long.
-const RESTS: Duration = Duration::from_secs(300);
+const LOOKS_EVERY: Duration = Duration::from_secs(3);
+/// What may not be read, or is not offered, is asked for again after this long.
+const REFUSED_RESTS: Duration = Duration::from_secs(300);
+/// A server that does not answer is left alone for this long; its syncs look after it meanwhile.
+const SILENT_RESTS: Duration = Duration::from_secs(5);
+/// A folder with fewer followed secrets is not listed: it may hold many others.
+const LISTED_MIN: usize = 4;
+/// Secrets in one answer: a few hundred KiB.
+const PAGE: usize = 200;
 
 type StoreKey = (StoreRef, String);
+type PathKey = (StoreKey, String);
+
+/// What is remembered between two looks.
+#[derive(Default)]
+struct Memory {
+    /// The version of each path that was seen last.
+    seen: BTreeMap<PathKey, u64>,
+    /// Stores that are left alone until then.
+    stores: BTreeMap<StoreKey, Instant>,
+    /// Paths that are left alone until then.
+    paths: BTreeMap<PathKey, Instant>,
+    /// Folders that are not listed until then.
+    folders: BTreeMap<PathKey, Instant>,
+}
+
+impl Memory {
+    fn forget(&mut self, now: Instant, known: &BTreeSet<PathKey>) {
+        self.seen.retain(|path, _| known.contains(path));
+        self.stores.retain(|_, until| *until > now);
+        self.paths.retain(|_, until| *until > now);
+        self.folders.retain(|_, until| *until > now);
+    }
+}
+
+/// What one look at a store learnt.
+struct Look {
+    store: StoreKey,
+    versions: Vec<(PathKey, u64)>,
+    /// For how long the store as a whole is left alone.
+    rests: Option<Duration>,
+    refused_paths: Vec<String>,
+    refused_folders: Vec<String>,
+}
 
 /// Looks again and again; tells the names of ExternalSecrets whose values have changed, and since when.
 pub(super) async fn poll(
@@ -34,78 +73,167 @@ pub(super) async fn poll(
     metrics: &Metrics,
     found: &UnboundedSender<(String, Timestamp)>,
 ) {
-    let mut seen: BTreeMap<(StoreKey, String), u64> = BTreeMap::new();
-    let mut resting: BTreeMap<StoreKey, Instant> = BTreeMap::new();
+    let mut memory = Memory::default();
     loop {
         let start = Instant::now();
-        resting.retain(|_, until| *until > start);
         let mut watched: BTreeMap<StoreKey, BTreeMap<String, Vec<Watched>>> = BTreeMap::new();
         for watch in world.watched() {
             let key = (watch.store.clone(), watch.namespace.clone());
             watched.entry(key).or_default().entry(watch.path.clone()).or_default().push(watch);
         }
-        let known: BTreeSet<(StoreKey, String)> = watched
+        let known: BTreeSet<PathKey> = watched
             .iter()
             .flat_map(|(store, paths)| paths.keys().map(|path| (store.clone(), path.clone())))
             .collect();
-        seen.retain(|path, _| known.contains(path));
+        memory.forget(start, &known);
         let mut looks: FuturesUnordered<_> = watched
             .into_iter()
-            .filter(|(store, _)| !resting.contains_key(store))
-            .map(|(store, paths)| look(stores, metrics, store, paths, &seen, found))
+            .filter(|(store, _)| !memory.stores.contains_key(store))
+            .map(|(store, paths)| look(stores, store, paths, &memory, found))
             .collect();
-        let mut fresh = Vec::new();
-        let mut refused = Vec::new();
-        while let Some((store, versions, serves)) = looks.next().await {
-            fresh.extend(versions);
-            if !serves {
-                refused.push(store);
-            }
+        let mut done = Vec::new();
+        while let Some(look) = looks.next().await {
+            done.push(look);
         }
         drop(looks);
-        seen.extend(fresh);
-        resting.extend(refused.into_iter().map(|store| (store, Instant::now() + RESTS)));
+        let now = Instant::now();
+        for look in done {
+            memory.seen.extend(look.versions);
+            let keys = |paths: Vec<String>| {
+                let store = look.store.clone();
+                paths.into_iter().map(move |path| ((store.clone(), path), now + REFUSED_RESTS))
+            };
+            memory.paths.extend(keys(look.refused_paths));
+            memory.folders.extend(keys(look.refused_folders));
+            memory.stores.extend(look.rests.map(|rest| (look.store.clone(), now + rest)));
+        }
+        metrics.polled(now.duration_since(start).max(LOOKS_EVERY));
         tokio::time::sleep_until(start + LOOKS_EVERY).await;
     }
 }
 
-type Look = (StoreKey, Vec<((StoreKey, String), u64)>, bool);
-
-/// One look at the paths of one store: what was seen, and whether the store answers at all.
+/// One look at the paths of one store.
 async fn look(
     stores: &Stores<'_>,
-    metrics: &Metrics,
     key: StoreKey,
     paths: BTreeMap<String, Vec<Watched>>,
-    seen: &BTreeMap<(StoreKey, String), u64>,
+    memory: &Memory,
     found: &UnboundedSender<(String, Timestamp)>,
 ) -> Look {
-    let mut versions = Vec::new();
-    let Ok(store) = stores.open(&key.0, &key.1).await else { return (key, versions, false) };
-    for (path, readers) in paths {
-        tokio::time::sleep(APART).await;
-        metrics.metadata_read();
-        let metadata = match store.metadata(&path).await {
-            Ok(metadata) => metadata,
-            // What is gone is a change too, which the refresh by interval judges.
-            Err(ReadError::NotFound { .. }) => continue,
-            Err(_) => return (key, versions, false),
-        };
-        let since: Option<Timestamp> = metadata.updated_time.parse().ok();
-        let id = (key.clone(), path);
-        let before = seen.get(&id).copied();
-        for reader in readers {
-            let changed = match before {
-                Some(before) => before != metadata.current_version,
-                // The first look: what was written after the last refresh was missed.
-                None => since.zip(reader.refreshed).is_some_and(|(since, refreshed)| since > refreshed),
-            };
-            if changed {
-                // Who listens ends only together with this.
-                let _ = found.send((reader.name, since.unwrap_or_else(Timestamp::now)));
+    let mut look = Look {
+        store: key.clone(),
+        versions: Vec::new(),
+        rests: None,
+        refused_paths: Vec::new(),
+        refused_folders: Vec::new(),
+    };
+    let Ok(store) = stores.open(&key.0, &key.1).await else {
+        look.rests = Some(SILENT_RESTS);
+        return look;
+    };
+    let mut listed = BTreeMap::new();
+    for (folder, names) in folders(&store, paths.keys()) {
+        if names.len() < LISTED_MIN || memory.folders.contains_key(&(key.clone(), folder.clone())) {
+            continue;
+        }
+        match list(&store, &folder, &names).await {
+            Ok(Some(found)) => listed.extend(found),
+            Ok(None) => look.refused_folders.push(folder),
+            Err(_) => {
+                look.rests = Some(SILENT_RESTS);
+                return look;
             }
         }
-        versions.push((id, metadata.current_version));
     }
-    (key, versions, true)
+    for (path, readers) in paths {
+        if memory.paths.contains_key(&(key.clone(), path.clone())) {
+            continue;
+        }
+        let metadata = match listed.remove(&path) {
+            Some(metadata) => Ok(metadata),
+            None => {
+                store.turn().await;
+                store.metadata(&path).await
+            }
+        };
+        match metadata {
+            Ok(metadata) => {
+                let id = (key.clone(), path);
+                tell(&metadata, memory.seen.get(&id).copied(), readers, found);
+                look.versions.push((id, metadata.current_version));
+            }
+            // What is gone is a change too, which the refresh by interval judges.
+            Err(ReadError::NotFound { .. }) => {}
+            Err(ReadError::Denied { .. }) => look.refused_paths.push(path),
+            Err(ReadError::Unsupported { .. }) => {
+                look.rests = Some(REFUSED_RESTS);
+                return look;
+            }
+            Err(_) => {
+                look.rests = Some(SILENT_RESTS);
+                return look;
+            }
+        }
+    }
+    look
+}
+
+/// The followed paths of each folder, by their names in it.
+fn folders<'a>(
+    store: &Store,
+    paths: impl Iterator<Item = &'a String>,
+) -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
+    let mut folders: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for path in paths {
+        if let Some((folder, name)) = store.provider().split(path) {
+            // Two ways to write a key may mean one secret.
+            folders.entry(folder).or_default().entry(name).or_default().push(path.clone());
+        }
+    }
+    folders
+}
+
+/// The metadata of followed paths of a folder, by path, from a listing; none if the store gives none. A folder in which
+/// our secrets are few among many is read to its end only if that is cheaper than to ask for each.
+async fn list(
+    store: &Store,
+    folder: &str,
+    names: &BTreeMap<String, Vec<String>>,
+) -> Result<Option<BTreeMap<String, Metadata>>, ReadError> {
+    let mut found = BTreeMap::new();
+    let mut after = String::new();
+    for _ in 0..names.len().div_ceil(2) {
+        store.turn().await;
+        let Some(page) = store.provider().page(folder, &after, PAGE).await? else { return Ok(None) };
+        for (name, metadata) in page.entries {
+            for path in names.get(&name).into_iter().flatten() {
+                found.insert(path.clone(), metadata.clone());
+            }
+        }
+        match page.next {
+            Some(next) if next > after => after = next,
+            Some(_) | None => return Ok(Some(found)),
+        }
+    }
+    Ok(None)
+}
+
+fn tell(
+    metadata: &Metadata,
+    before: Option<u64>,
+    readers: Vec<Watched>,
+    found: &UnboundedSender<(String, Timestamp)>,
+) {
+    let since: Option<Timestamp> = metadata.updated_time.parse().ok();
+    for reader in readers {
+        let changed = match before {
+            Some(before) => before != metadata.current_version,
+            // The first look: what was written after the last refresh was missed. A refresh is told in whole seconds.
+            None => since.zip(reader.refreshed).is_some_and(|(since, refreshed)| since > refreshed),
+        };
+        if changed {
+            // Who listens ends only together with this.
+            let _ = found.send((reader.name, since.unwrap_or_else(Timestamp::now)));
+        }
+    }
 }

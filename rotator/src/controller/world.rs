@@ -332,16 +332,45 @@ async fn follow_secrets(client: &Client, namespace: Option<&str>, changes: &Unbo
     let config = watcher::Config::default().labels(&format!("{}=true", mark::MANAGED));
     let stream = watcher::watcher(api, config).default_backoff();
     pin_mut!(stream);
+    let tell = |(namespace, name): (String, String)| {
+        // Who listens ends only together with this.
+        let _ = changes.send(Change::Secret(namespace, name));
+    };
+    // The version of each, so that what was changed or deleted while a watch was broken is seen when it is whole again.
+    let mut known: Option<BTreeMap<(String, String), String>> = None;
+    let mut listed = BTreeMap::new();
     loop {
+        let key =
+            |secret: &PartialObjectMeta<Secret>| (secret.namespace().unwrap_or_default(), secret.name_any());
+        let version = |secret: &PartialObjectMeta<Secret>| secret.resource_version().unwrap_or_default();
         match stream.try_next().await {
             Ok(None) => return,
-            Ok(Some(Event::Apply(secret) | Event::Delete(secret))) => {
-                let change = Change::Secret(secret.namespace().unwrap_or_default(), secret.name_any());
-                // Who listens ends only together with this.
-                let _ = changes.send(change);
+            Ok(Some(Event::Apply(secret))) => {
+                if let Some(known) = &mut known {
+                    known.insert(key(&secret), version(&secret));
+                }
+                tell(key(&secret));
             }
-            // What was missed while a watch was broken is seen by the look at everything that is due.
-            Ok(Some(Event::Init | Event::InitApply(_) | Event::InitDone)) => {}
+            Ok(Some(Event::Delete(secret))) => {
+                if let Some(known) = &mut known {
+                    known.remove(&key(&secret));
+                }
+                tell(key(&secret));
+            }
+            Ok(Some(Event::Init)) => listed.clear(),
+            Ok(Some(Event::InitApply(secret))) => {
+                listed.insert(key(&secret), version(&secret));
+            }
+            Ok(Some(Event::InitDone)) => {
+                let now = std::mem::take(&mut listed);
+                // At the start everything is looked at anyway.
+                for (key, version) in known.iter().flatten() {
+                    if now.get(key) != Some(version) {
+                        tell(key.clone());
+                    }
+                }
+                known = Some(now);
+            }
             Err(error) => tracing::warn!(kind = "Secret", why = %watch_words(&error), "a watch begins anew"),
         }
     }

@@ -113,6 +113,22 @@ pub struct Report {
     pub result: Result<Outcome, SyncError>,
 }
 
+impl Report {
+    /// How it ended in one word for programs; their number is small and fixed.
+    pub fn word(&self) -> &'static str {
+        match &self.result {
+            Ok(Outcome::Created { .. }) => "created",
+            Ok(Outcome::Changed { .. }) => "changed",
+            Ok(Outcome::Unchanged | Outcome::NotDue) => "unchanged",
+            Ok(Outcome::Deleted | Outcome::Gone) => "deleted",
+            Ok(Outcome::Retained) => "retained",
+            Ok(Outcome::TargetMissing) => "waiting",
+            Ok(Outcome::BeingDeleted | Outcome::LeftAlone { .. }) => "left_alone",
+            Err(_) => "error",
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, detail) = match &self.result {

@@ -17,6 +17,7 @@ use crate::manifest::problem::Problem;
 use crate::manifest::store::{FileSpec, SecretStoreSpec, StoreCondition};
 use crate::provider::{Document, Key, Metadata, Pass, Provider, ReadError};
 use crate::template::go_regex::compile;
+use crate::vault::{Meter, Servers};
 
 /// The controller that serves a store, where the store names one.
 pub const CONTROLLER: &str = "keyturn";
@@ -65,6 +66,8 @@ pub struct Stores<'a> {
     opened: Mutex<HashMap<StoreId, Opened>>,
     audit: Option<Arc<Audit>>,
     marked_only: bool,
+    servers: Servers,
+    meter: Meter,
 }
 
 type Opened = Arc<OnceCell<Result<Arc<Store>, StoreError>>>;
@@ -101,6 +104,11 @@ impl Store {
     /// As the provider's.
     pub async fn metadata(&self, path: &str) -> Result<Metadata, ReadError> {
         self.pass.provider().metadata(path).await
+    }
+
+    /// As [`Provider::turn`].
+    pub async fn turn(&self) {
+        self.pass.provider().turn().await;
     }
 
     /// The names directly below a folder.
@@ -170,13 +178,33 @@ enum Reader {
 impl<'a> Stores<'a> {
     /// Nothing is opened yet.
     pub fn new(manifests: &'a Manifests, objects: Objects<'a>) -> Self {
-        Self { manifests, objects, opened: Mutex::default(), audit: None, marked_only: false }
+        Self {
+            manifests,
+            objects,
+            opened: Mutex::default(),
+            audit: None,
+            marked_only: false,
+            servers: Servers::default(),
+            meter: Meter::default(),
+        }
     }
 
     /// Each access is put on record.
     #[must_use]
     pub fn audited(self, audit: Option<Arc<Audit>>) -> Self {
         Self { audit, ..self }
+    }
+
+    /// What servers are asked is bounded together with other runs of the process.
+    #[must_use]
+    pub fn sharing(self, servers: &Servers) -> Self {
+        Self { servers: servers.clone(), ..self }
+    }
+
+    /// What servers are asked is counted.
+    #[must_use]
+    pub fn metered(self, meter: &Meter) -> Self {
+        Self { meter: meter.clone(), ..self }
     }
 
     /// Serves only stores that name this controller: another one may serve the others.
@@ -350,7 +378,14 @@ impl<'a> Stores<'a> {
         let invalid = |what: String| StoreError::Invalid { store: store.to_owned(), what };
         match (&spec.provider.vault, &spec.provider.file) {
             (Some(vault), None) => {
-                let context = vault_store::Context { store, kind, namespace, objects: &self.objects };
+                let context = vault_store::Context {
+                    store,
+                    kind,
+                    namespace,
+                    objects: &self.objects,
+                    servers: &self.servers,
+                    meter: &self.meter,
+                };
                 vault_store::open(vault, spec.retry_settings.as_ref(), &context).await
             }
             (None, Some(file)) => open_file(store, file, origin),

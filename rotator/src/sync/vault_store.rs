@@ -21,7 +21,9 @@ use crate::manifest::store::{
     VaultAuth, VaultSpec,
 };
 use crate::provider::Provider;
-use crate::vault::{self, Auth, Client, ClientIdentity, CredentialError, Limits, Mint, Token, VaultConfig};
+use crate::vault::{
+    self, Auth, Client, ClientIdentity, CredentialError, Limits, Meter, Mint, Servers, Token, VaultConfig,
+};
 
 /// How long a service account's token lives that is made for one login, in seconds: the shortest that the API
 /// server grants.
@@ -39,6 +41,10 @@ pub struct Context<'a> {
     pub namespace: &'a str,
     /// Where references are looked up.
     pub objects: &'a Objects<'a>,
+    /// What stores of one server share.
+    pub servers: &'a Servers,
+    /// By what requests are counted.
+    pub meter: &'a Meter,
 }
 
 impl Context<'_> {
@@ -109,7 +115,8 @@ pub async fn open(
         forward_inconsistent: spec.forward_inconsistent,
         limits: limits(retry),
     };
-    match Client::new(config) {
+    let server = context.servers.at(&config.server, config.limits.in_flight_max);
+    match Client::of(config, &server, context.meter) {
         Ok(client) => Ok(Provider::Vault(Arc::new(client))),
         Err(error) => Err(context.invalid(error.problem)),
     }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use shared::secret::Secret;
 
 use crate::json_text;
-use crate::provider::{Absence, Metadata, VersionState};
+use crate::provider::{Absence, Metadata, Page, VersionState};
 
 /// A sentence of the server's that decides something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +87,33 @@ struct PathMetadata {
     versions: Option<BTreeMap<u64, VersionMetadata>>,
 }
 
+impl PathMetadata {
+    fn metadata(self, now: Timestamp) -> Metadata {
+        let versions = self.versions.unwrap_or_default().into_iter();
+        Metadata {
+            current_version: self.current_version,
+            created_time: self.created_time,
+            updated_time: self.updated_time,
+            delete_version_after: self.delete_version_after,
+            max_versions: self.max_versions,
+            cas_required: self.cas_required,
+            custom_metadata: self.custom_metadata.unwrap_or_default(),
+            versions: versions.map(|(number, version)| (number, version.state(now))).collect(),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Keys {
     keys: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Detailed {
+    #[serde(default)]
+    keys: Vec<String>,
+    #[serde(default)]
+    key_info: BTreeMap<String, PathMetadata>,
 }
 
 #[derive(Deserialize)]
@@ -177,17 +201,18 @@ pub(super) fn metadata(body: &Secret, now: Timestamp) -> Option<Metadata> {
     body.expose(|bytes| {
         let whole: Whole<'_> = serde_json::from_slice(bytes).ok()?;
         let path: PathMetadata = serde_json::from_str(whole.data?.get()).ok()?;
-        let versions = path.versions.unwrap_or_default().into_iter();
-        Some(Metadata {
-            current_version: path.current_version,
-            created_time: path.created_time,
-            updated_time: path.updated_time,
-            delete_version_after: path.delete_version_after,
-            max_versions: path.max_versions,
-            cas_required: path.cas_required,
-            custom_metadata: path.custom_metadata.unwrap_or_default(),
-            versions: versions.map(|(number, version)| (number, version.state(now))).collect(),
-        })
+        Some(path.metadata(now))
+    })
+}
+
+/// A page of a folder's secrets with their metadata; of folders below it, the names alone.
+pub(super) fn detailed(body: &Secret, limit: usize, now: Timestamp) -> Option<Page> {
+    body.expose(|bytes| {
+        let whole: Whole<'_> = serde_json::from_slice(bytes).ok()?;
+        let detailed: Detailed = serde_json::from_str(whole.data?.get()).ok()?;
+        let next = detailed.keys.last().filter(|_| detailed.keys.len() >= limit).cloned();
+        let entries = detailed.key_info.into_iter().map(|(name, path)| (name, path.metadata(now)));
+        Some(Page { entries: entries.collect(), next })
     })
 }
 

@@ -74,6 +74,20 @@ impl Engine {
         Ok(Located { mount, rest: parts(prefix)? }.under("metadata", self.version))
     }
 
+    /// Where OpenBao lists a folder together with the metadata of each secret in it; none for KV 1 and without a mount.
+    pub(super) fn detailed_folder(&self, prefix: &str) -> Option<ServerPath> {
+        let mount = self.mount.clone().filter(|_| self.version == KvVersion::V2)?;
+        Some(Located { mount, rest: parts(prefix).ok()? }.under("detailed-metadata", self.version))
+    }
+
+    /// The folder and the name of a key, as a listing of the mount has them; none without a mount.
+    pub(super) fn split(&self, key: &str) -> Option<(String, String)> {
+        self.mount.as_ref()?;
+        let mut rest = self.locate(key).ok()?.rest;
+        let name = rest.pop()?;
+        Some((rest.join("/"), name))
+    }
+
     fn locate(&self, key: &str) -> Result<Located, BadPath> {
         let mut rest = parts(key)?;
         if rest.is_empty() {
@@ -142,6 +156,12 @@ impl ServerPath {
     }
 }
 
+impl std::fmt::Display for ServerPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("/"))
+    }
+}
+
 /// Slashes at the ends and doubled ones are dropped, as the server does.
 fn parts(path: &str) -> Result<Vec<String>, BadPath> {
     // Vault's own limit on a whole request path is of this order; a path is not a place for data.
@@ -200,6 +220,11 @@ mod tests {
         let old = Engine::new(Some("kv"), V1).unwrap();
         assert_eq!(old.folder("a").unwrap().parts().join("/"), "kv/a");
         assert_eq!(Engine::new(None, V2).unwrap().folder("secret").unwrap_err(), BadPath::NoMount);
+        let split = |key: &str| engine.split(key).map(|(folder, name)| format!("{folder}|{name}"));
+        assert_eq!(split("kv/team/data/a/b/foo").as_deref(), Some("a/b|foo"));
+        assert_eq!(split("foo").as_deref(), Some("|foo"));
+        assert_eq!(Engine::new(None, V2).unwrap().split("secret/foo"), None);
+        assert!(old.detailed_folder("a").is_none());
     }
 
     #[test]

@@ -14,8 +14,9 @@ use super::answer::{self, Granted};
 use super::config::{Auth, Token};
 use super::failure::Failure;
 use super::login::{self, Credentials};
+use super::meter::{Held, Operation};
 use super::paths::ServerPath;
-use super::transport::{Answer, Request, TokenHeader, Transport, Verb};
+use super::transport::{Answer, Request, TokenHeader, Transport};
 
 /// How long a refusal is taken as given. A person who mends the role waits no longer than this.
 const REFUSAL_LASTS: Duration = Duration::from_secs(5);
@@ -42,8 +43,8 @@ enum State {
 pub(super) struct Login {
     pub(super) header: TokenHeader,
     pub(super) accessor: Option<String>,
-    /// Whether we made it, and so may make another and revoke this one.
-    ours: bool,
+    /// Whether we made it, and so may make another and revoke this one; it is counted as long as it is held.
+    ours: Option<Arc<Held>>,
     batch: bool,
     renewable: bool,
     /// The whole life that it was given first.
@@ -108,7 +109,7 @@ impl Session {
             Err(Failure::BadToken) => {}
             Err(failure) => return Err(failure),
         }
-        if used.ours {
+        if used.ours.is_some() {
             *state = State::LoggedOut;
             return Ok(Denial::TryAgain);
         }
@@ -159,7 +160,7 @@ impl Session {
         Ok(Login {
             header,
             accessor: found.and_then(|found| found.accessor),
-            ours: false,
+            ours: None,
             batch: false,
             renewable: false,
             life: None,
@@ -171,7 +172,7 @@ impl Session {
     async fn log_in(&self, transport: &Transport, auth: &Auth) -> Result<Login, Failure> {
         let credentials = Credentials::of(auth).await?;
         let hint = login::hint(auth);
-        let request = self.request(Verb::Post, credentials.path, Some(credentials.body));
+        let request = self.request(Operation::Login, credentials.path, Some(credentials.body));
         let sent = Instant::now();
         let answer = transport.send(&request, None).await.map_err(|failure| match failure {
             Failure::NotFound(_) => Failure::LoginRefused(login::no_mount(auth)),
@@ -189,7 +190,7 @@ impl Session {
         Ok(Login {
             header,
             accessor: granted.accessor,
-            ours: true,
+            ours: Some(Arc::new(transport.meter().login())),
             batch: granted.batch,
             renewable: granted.renewable,
             life: granted.lease,
@@ -205,7 +206,7 @@ impl Session {
             return None;
         }
         let body = Secret::copy_of(b"{}");
-        match self.ask(transport, Verb::Post, &["renew-self"], Some(body), &login.header).await {
+        match self.ask(transport, Operation::Renew, &["renew-self"], Some(body), &login.header).await {
             Ok(answer) => {
                 let lease = answer::login(&answer.body)?.lease?;
                 // Near its maximal life the server gives less and less.
@@ -229,11 +230,12 @@ impl Session {
 
     async fn revoke(&self, transport: &Transport, login: &Login) {
         let expired = login.expires.is_some_and(|expires| Instant::now() >= expires);
-        if !login.ours || login.batch || expired {
+        if login.ours.is_none() || login.batch || expired {
             return;
         }
         let body = Secret::copy_of(b"{}");
-        if self.ask(transport, Verb::Post, &["revoke-self"], Some(body), &login.header).await.is_err() {
+        if self.ask(transport, Operation::Revoke, &["revoke-self"], Some(body), &login.header).await.is_err()
+        {
             let accessor = login.accessor.as_deref().unwrap_or("unknown");
             tracing::warn!(
                 login = self.name(),
@@ -244,7 +246,7 @@ impl Session {
     }
 
     async fn look_up(&self, transport: &Transport, token: &TokenHeader) -> Result<Granted, Failure> {
-        let answer = self.ask(transport, Verb::Get, &["lookup-self"], None, token).await?;
+        let answer = self.ask(transport, Operation::LookUp, &["lookup-self"], None, token).await?;
         answer::looked_up(&answer.body).ok_or_else(|| {
             Failure::Unexpected("the server does not say what it knows of the token".to_owned())
         })
@@ -253,23 +255,29 @@ impl Session {
     async fn ask(
         &self,
         transport: &Transport,
-        method: Verb,
+        operation: Operation,
         what: &[&str],
         body: Option<Secret>,
         token: &TokenHeader,
     ) -> Result<Answer, Failure> {
         let path = ServerPath::of(&["auth", "token"]).join(what);
-        transport.send(&self.request(method, path, body), Some(token)).await
+        transport.send(&self.request(operation, path, body), Some(token)).await
     }
 
-    fn request(&self, method: Verb, path: ServerPath, body: Option<Secret>) -> Request {
-        Request { method, path, version: None, body, namespace: self.namespace.clone() }
+    fn request(&self, operation: Operation, path: ServerPath, body: Option<Secret>) -> Request {
+        let (version, page) = (None, None);
+        Request { operation, path, version, page, body, namespace: self.namespace.clone() }
     }
 }
 
 impl Login {
     fn copy(&self) -> Self {
-        Self { header: self.header.clone(), accessor: self.accessor.clone(), ..*self }
+        Self {
+            header: self.header.clone(),
+            accessor: self.accessor.clone(),
+            ours: self.ours.clone(),
+            ..*self
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! Caveat: the HTTP and TLS libraries below copy what they send and receive through buffers of their own, which are
 //! reused and freed without wiping.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,15 +14,19 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use shared::retry::retry_after;
 use shared::secret::Secret;
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tracing::Instrument as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::answer::{self, Complaint};
 use super::consistency::Indexes;
 use super::failure::Failure;
+use super::meter::{Meter, Operation};
 use super::paths::ServerPath;
+use super::servers::Server;
 use super::{ConfigError, VaultConfig};
 
+use crate::traces;
 use crate::wiped::WipedBuffer;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,19 +35,13 @@ const ANSWER_BYTES_EXPECTED: usize = 4096;
 
 /// What is asked.
 pub(super) struct Request {
-    pub(super) method: Verb,
+    pub(super) operation: Operation,
     pub(super) path: ServerPath,
     pub(super) version: Option<u64>,
+    /// Of a listing: so many names after this one.
+    pub(super) page: Option<(usize, String)>,
     pub(super) body: Option<Secret>,
     pub(super) namespace: Option<String>,
-}
-
-/// How it is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
-    Get,
-    List,
-    Post,
 }
 
 /// A token as a header, wiped when its last holder drops it, and not shown by `Debug`.
@@ -67,7 +65,8 @@ pub(super) struct Transport {
     http: reqwest::Client,
     base: Url,
     headers: HeaderMap,
-    in_flight: Arc<Semaphore>,
+    shared: Server,
+    meter: Meter,
     answer_bytes_max: usize,
     timeout: Duration,
     /// Which state of the server we have seen, if we insist on seeing no older one.
@@ -75,7 +74,7 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(config: &VaultConfig, in_flight: Arc<Semaphore>) -> Result<Self, ConfigError> {
+    pub(super) fn new(config: &VaultConfig, shared: &Server, meter: &Meter) -> Result<Self, ConfigError> {
         let bad = |problem: String| ConfigError { store: config.name.clone(), problem };
         let base = parse_server(&config.server).map_err(bad)?;
         let mut headers = HeaderMap::new();
@@ -96,11 +95,20 @@ impl Transport {
             http,
             base,
             headers,
-            in_flight,
+            shared: shared.clone(),
+            meter: meter.clone(),
             answer_bytes_max: config.limits.answer_bytes_max,
             timeout: config.limits.timeout,
             indexes: config.read_your_writes.then(Mutex::default),
         })
+    }
+
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    pub(super) fn shared(&self) -> &Server {
+        &self.shared
     }
 
     /// The server's address, for messages.
@@ -114,14 +122,29 @@ impl Transport {
         request: &Request,
         token: Option<&TokenHeader>,
     ) -> Result<Answer, Failure> {
-        let Ok(_place) = self.in_flight.acquire().await else {
+        let Ok(_place) = self.shared.in_flight().acquire().await else {
             return Err(Failure::Unexpected("the client is closed".to_owned()));
         };
-        let method = match request.method {
-            Verb::Get => Method::GET,
-            // `LIST` is a method of Vault's own, which proxies refuse; this is its documented equal.
-            Verb::List => Method::GET,
-            Verb::Post => Method::POST,
+        let span = traces::request(request.operation.name(), self.server(), &request.path.to_string());
+        let started = Instant::now();
+        let mut code = None;
+        let sent = self.exchange(request, token, &mut code).instrument(span.clone()).await;
+        span.in_scope(|| self.meter.count(request.operation, code, started.elapsed()));
+        traces::answered(&span, code);
+        sent
+    }
+
+    /// Sends it, and says with which code the server answered as soon as that is known.
+    async fn exchange(
+        &self,
+        request: &Request,
+        token: Option<&TokenHeader>,
+        code: &mut Option<u16>,
+    ) -> Result<Answer, Failure> {
+        let method = match request.operation {
+            // `LIST` is a method of Vault's own, which proxies refuse; GET is its documented equal.
+            Operation::Read | Operation::Metadata | Operation::List | Operation::LookUp => Method::GET,
+            Operation::Write | Operation::Login | Operation::Renew | Operation::Revoke => Method::POST,
         };
         let mut builder = self.http.request(method, self.url(request)?).headers(self.headers.clone());
         if let Some(token) = token {
@@ -146,6 +169,7 @@ impl Transport {
             seen.filter_map(|value| value.to_str().ok()).for_each(|value| indexes.saw(value));
         }
         let status = response.status();
+        *code = Some(status.as_u16());
         let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let asked = asked.and_then(|value| retry_after(value, Timestamp::now()));
         let body = self.read_body(response).await?;
@@ -159,10 +183,14 @@ impl Transport {
             .pop_if_empty()
             .push("v1")
             .extend(request.path.parts());
-        match (request.method, request.version) {
-            (Verb::List, _) => url.set_query(Some("list=true")),
-            (_, Some(version)) => url.set_query(Some(&format!("version={version}"))),
-            (_, None) => {}
+        if request.operation == Operation::List || request.page.is_some() {
+            url.query_pairs_mut().append_pair("list", "true");
+        }
+        if let Some((limit, after)) = &request.page {
+            url.query_pairs_mut().append_pair("limit", &limit.to_string()).append_pair("after", after);
+        }
+        if let Some(version) = request.version {
+            url.query_pairs_mut().append_pair("version", &version.to_string());
         }
         Ok(url)
     }

@@ -16,12 +16,12 @@ use crate::workshop::Workshop;
 const READ: &str = "path \"secret/*\" { capabilities = [\"read\", \"list\"] }";
 
 /// The program that stays.
-struct Staying {
+pub struct Staying {
     child: Child,
 }
 
 impl Staying {
-    fn start(workshop: &Workshop, kube: &Kube, namespace: &str, more: &[&str]) -> Self {
+    pub fn start(workshop: &Workshop, kube: &Kube, namespace: &str, more: &[&str]) -> Self {
         let mut words = vec!["run", "--cluster", "--target", "cluster", "--namespace", namespace];
         words.extend(more);
         let mut command = workshop.rotator(&words);
@@ -29,12 +29,12 @@ impl Staying {
         Self { child: child.expect("start rotator") }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a signal");
     }
 
     /// Tells it to stop, and gives what it said.
-    fn end(mut self) -> String {
+    pub fn end(mut self) -> String {
         self.signal(Signal::TERM);
         assert!(self.child.wait().expect("an end").success());
         let mut said = String::new();
@@ -61,34 +61,34 @@ fn external_secret(name: &str) -> Value {
         "data": [{ "secretKey": "password", "remoteRef": { "key": format!("app/{name}"), "property": "password" } }] } })
 }
 
-fn put(bao: &OpenBao, name: &str, value: &str) {
+pub fn put(bao: &OpenBao, name: &str, value: &str) {
     bao.api("POST", &format!("secret/data/app/{name}"), Some(json!({ "data": { "password": value } })));
 }
 
-fn holds(kube: &Kube, namespace: &str, name: &str, value: &str) -> bool {
+pub fn holds(kube: &Kube, namespace: &str, name: &str, value: &str) -> bool {
     use base64::Engine;
     let wanted = base64::prelude::BASE64_STANDARD.encode(value);
     secret(kube, namespace, name).is_some_and(|secret| secret["data"]["password"] == json!(wanted))
 }
 
-fn path(namespace: &str, plural: &str, name: &str) -> String {
+pub fn path(namespace: &str, plural: &str, name: &str) -> String {
     format!("apis/external-secrets.io/v1/namespaces/{namespace}/{plural}/{name}")
 }
 
-fn ready(kube: &Kube, path: &str) -> Option<(String, String)> {
+pub fn ready(kube: &Kube, path: &str) -> Option<(String, String)> {
     let (_, object) = kube.api("GET", path, None);
     let conditions = object["status"]["conditions"].as_array()?.clone();
     let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
     Some((ready["status"].as_str()?.to_owned(), ready["reason"].as_str()?.to_owned()))
 }
 
-fn reasons_of_events(kube: &Kube, namespace: &str) -> BTreeSet<String> {
+pub fn reasons_of_events(kube: &Kube, namespace: &str) -> BTreeSet<String> {
     let (_, list) = kube.api("GET", &format!("apis/events.k8s.io/v1/namespaces/{namespace}/events"), None);
     let items = list["items"].as_array().cloned().unwrap_or_default();
     items.iter().filter_map(|event| event["reason"].as_str().map(str::to_owned)).collect()
 }
 
-fn get(address: &str, path: &str) -> String {
+pub fn get(address: &str, path: &str) -> String {
     use std::io::Write as _;
     let mut stream = std::net::TcpStream::connect(address).expect("connect");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("send");
@@ -97,7 +97,7 @@ fn get(address: &str, path: &str) -> String {
     answer
 }
 
-fn free_address() -> String {
+pub fn free_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").to_string()
 }
@@ -168,12 +168,20 @@ fn manifests_secrets_and_vault_are_followed_and_all_of_it_is_told() {
         "keyturn_sync_total{outcome=\"created\"}",
         "keyturn_sync_errors_total{reason=\"store\"}",
         "keyturn_leader 1",
+        "keyturn_vault_requests_total{operation=\"read\",code=\"200\"}",
+        "keyturn_vault_requests_total{operation=\"read\",code=\"404\"}",
+        "keyturn_vault_requests_total{operation=\"metadata\",code=\"200\"}",
+        "keyturn_vault_requests_total{operation=\"login\",code=\"200\"} 1\n",
+        "keyturn_vault_request_seconds_count{operation=\"read\"}",
+        "keyturn_vault_leases 1\n",
+        "keyturn_vault_poll_seconds 3",
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
     assert!(!metrics.contains("keyturn_vault_lag_seconds_count 0"), "{metrics}");
     assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200"));
     assert!(get(&address, "/readyz").starts_with("HTTP/1.1 200"));
+    assert!(!metrics.contains("trace_id"), "exemplars are off");
     let said = staying.end();
     assert!(said.ends_with("stopped\n"), "{said}");
     for value in ["two", "newer", "found"] {
