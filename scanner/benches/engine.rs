@@ -10,7 +10,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use data_encoding::BASE64;
 use scanner::blob::Content;
-use scanner::decode::{Part, Progress};
+use scanner::decode::{Allowance, Part, Progress, Totals};
 use scanner::matcher::Engine;
 use scanner::matcher::survey::Survey;
 use scanner::rules::RuleSet;
@@ -82,7 +82,10 @@ fn engine(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut decoded = 0;
                 let part = Part { bytes: text, base: 0, owned: 0..text.len() };
-                Progress::default().decode(&part, &mut buffer, &mut |piece| decoded += piece.bytes.len());
+                let totals = Totals::new(250);
+                let allowance = Allowance { totals: &totals, is_outermost: true };
+                Progress::default()
+                    .decode(&part, allowance, &mut buffer, &mut |piece| decoded += piece.bytes.len());
                 decoded
             });
         });

@@ -21,6 +21,8 @@ mod utf7;
 
 use std::ops::Range;
 
+pub use gzip::{Allowance, Gaps, Totals};
+
 /// How often a piece may be decoded again: base64 in JSON in base64 is seen in the wild, more is not.
 pub const DEPTH_MAX: usize = 4;
 /// The bytes of a piece before the next begins.
@@ -92,6 +94,13 @@ pub struct Piece<'b> {
     pub map: Map,
 }
 
+impl Piece<'_> {
+    /// Whether nothing of the text can be read as it was written: not of what is escaped or in pieces.
+    pub fn hides(&self) -> bool {
+        matches!(self.label, "base64" | "base64-gzip" | "hex")
+    }
+}
+
 /// What the finders remember from one window of a haystack to the next.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -119,8 +128,14 @@ pub struct Part<'h> {
 
 impl Progress {
     /// Finds what can be decoded in a part and hands over each piece, in `buffer`.
-    pub fn decode(&mut self, part: &Part<'_>, buffer: &mut Vec<u8>, found: &mut dyn FnMut(&Piece<'_>)) {
-        base64::decode(&mut self.base64, &mut self.gzip, part, buffer, found);
+    pub fn decode(
+        &mut self,
+        part: &Part<'_>,
+        allowance: Allowance<'_>,
+        buffer: &mut Vec<u8>,
+        found: &mut dyn FnMut(&Piece<'_>),
+    ) {
+        base64::decode(&mut self.base64, (&mut self.gzip, allowance), part, buffer, found);
         utf16::decode(&mut self.utf16, part, buffer, found);
         escape::decode(&mut self.escape, part, buffer, found);
         lines::decode(&mut self.lines, part, buffer, found);

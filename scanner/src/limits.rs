@@ -36,8 +36,8 @@ pub struct Limits {
     pub time: Duration,
     /// Memory for windows and dictionaries of decoders, all threads together, in bytes.
     pub decoder_memory: u64,
-    /// Disk space for one unlinked temporary file, in bytes: for an archive inside a stream, a zstd window that finds
-    /// no memory, and what waits for memory.
+    /// Disk space for one unlinked temporary file, in bytes: for an archive inside a stream, a window that finds no
+    /// memory, and what waits for memory.
     pub spill: u64,
 }
 
@@ -49,7 +49,7 @@ impl Default for Limits {
             depth: 8,
             entries: 4_000_000,
             time: Duration::from_secs(3600),
-            decoder_memory: 72 * MIB,
+            decoder_memory: 48 * MIB,
             spill: 2 * GIB,
         }
     }
@@ -91,13 +91,13 @@ pub const TABLE: [LimitRow; 7] = [
     LimitRow { name: "time", default: "1h", meaning: "wall-clock time of one target" },
     LimitRow {
         name: "decoder-memory",
-        default: "72MiB",
-        meaning: "windows of all decoders together; `xz -9` needs 65 MiB; a larger zstd window lies in a file",
+        default: "48MiB",
+        meaning: "windows of all decoders together; one of zstd or xz that finds no room lies in a file",
     },
     LimitRow {
         name: "spill",
         default: "2GiB",
-        meaning: "an unlinked temporary file: an archive inside a stream, a zstd window, what waits; 0 for none",
+        meaning: "an unlinked temporary file: an archive inside a stream, a large window, what waits; 0 for none",
     },
 ];
 

@@ -32,6 +32,7 @@ use zeroize::Zeroizing;
 use crate::blob::Content;
 use crate::collect::lock;
 use crate::decode;
+use crate::limits::Limits;
 use crate::rules::load::{BEFORE_MAX, MATCH_MAX};
 use crate::rules::{RuleIndex, RuleSet, RulesError};
 use crate::trust;
@@ -94,6 +95,8 @@ pub struct Searched {
     pub hits: Vec<Hit>,
     /// There are more matches than are kept, the first ones by position: the rest was searched for known values only.
     pub is_cut: bool,
+    /// What was not decoded.
+    pub gaps: decode::Gaps,
 }
 
 /// A haystack that could not be read to its end.
@@ -117,6 +120,8 @@ pub struct Engine {
     programs: Mutex<HashMap<Vec<u32>, Option<Arc<Program>>>>,
     verifier: Verifier,
     known: Option<Known>,
+    /// How many times larger gzip in base64 may become: the limit `ratio`.
+    ratio: u64,
 }
 
 /// The buffers of one thread.
@@ -166,7 +171,16 @@ impl Engine {
         let verifier = Verifier::new(&rules);
         let guards = prefilter.entries().iter().map(|_| OnceLock::new()).collect();
         let programs = Mutex::default();
-        Ok(Self { rules, key, prefilter, guards, programs, verifier, known: None })
+        Ok(Self {
+            rules,
+            key,
+            prefilter,
+            guards,
+            programs,
+            verifier,
+            known: None,
+            ratio: Limits::default().ratio,
+        })
     }
 
     /// Searches for the values of a known file too.
@@ -174,6 +188,11 @@ impl Engine {
         let rule = self.rules.add_known();
         self.known = Some(Known::new(index, rule));
         self
+    }
+
+    /// Takes another limit `ratio` than the default one.
+    pub fn with_ratio(self, ratio: u64) -> Self {
+        Self { ratio, ..self }
     }
 
     /// The known file, if this run has one.
@@ -204,8 +223,15 @@ impl Engine {
         scratch: &mut Scratch,
         window_bytes: usize,
     ) -> Result<Searched, ReadError> {
-        let mut run =
-            Run { engine: self, scratch, raws: Vec::new(), position: Position::START, is_full: false };
+        let totals = decode::Totals::new(self.ratio);
+        let mut run = Run {
+            engine: self,
+            scratch,
+            totals: &totals,
+            raws: Vec::new(),
+            position: Position::START,
+            is_full: false,
+        };
         if let Some(level) = run.scratch.levels.first_mut() {
             level.renew();
         }
@@ -259,6 +285,8 @@ pub fn runs(rule: &crate::rules::Rule) -> bool {
 struct Run<'e, 's> {
     engine: &'e Engine,
     scratch: &'s mut Scratch,
+    /// What was inflated of it.
+    totals: &'s decode::Totals,
     raws: Vec<Raw>,
     /// How far lines are counted.
     position: Position,
@@ -268,7 +296,12 @@ struct Run<'e, 's> {
 
 impl Run<'_, '_> {
     fn finish(self, bytes: u64) -> Searched {
-        Searched { bytes, hits: raw::settle(&self.engine.rules, self.raws), is_cut: self.is_full }
+        Searched {
+            bytes,
+            hits: raw::settle(&self.engine.rules, self.raws),
+            is_cut: self.is_full,
+            gaps: self.totals.gaps(),
+        }
     }
 
     fn slice(&mut self, bytes: &[u8], window_bytes: usize) {
@@ -366,10 +399,15 @@ impl Run<'_, '_> {
         if let Some(known) = self.engine.known.as_ref().filter(|_| found.len() < 2 * MATCHES_MAX) {
             known.search(window, &self.engine.key, found);
         }
+        let part = decode::Part { bytes: window.bytes, base: window.base, owned: window.owned.clone() };
+        let allowance = decode::Allowance { totals: self.totals, is_outermost: depth == 0 };
+        let Level { progress, decoded, .. } = &mut level;
         if depth < decode::DEPTH_MAX {
-            let part = decode::Part { bytes: window.bytes, base: window.base, owned: window.owned.clone() };
-            let Level { progress, decoded, .. } = &mut level;
-            progress.decode(&part, decoded, &mut |piece| self.piece(piece, depth + 1, found));
+            progress.decode(&part, allowance, decoded, &mut |piece| self.piece(piece, depth + 1, found));
+        } else {
+            progress.decode(&part, allowance, decoded, &mut |piece| {
+                self.totals.note(|gaps| gaps.is_too_deep |= piece.hides());
+            });
         }
         self.scratch.levels[depth] = level;
     }

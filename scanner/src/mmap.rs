@@ -14,6 +14,8 @@
 
 #![allow(unsafe_code)]
 
+mod places;
+pub(crate) mod xz;
 pub(crate) mod zstd;
 
 use std::fs::File;

@@ -6,16 +6,17 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use jiff::Timestamp;
-use shared::coverage::{Coverage, Ledger, Skipped};
+use shared::coverage::{Coverage, Ledger, Opaque, Skipped};
 use shared::finding::{Action, Finding, Report, RuleId, ScannedImage, Tool, VerdictReport};
 use shared::fingerprint::KeyOrigin;
 use shared::verdict::Verdict;
 
 use crate::blob::{Blob, Flow, Provenance, Sink, Source};
 use crate::collect::{Collected, Collector};
+use crate::decode::Gaps;
 use crate::interrupt::Interrupt;
 use crate::known::{Life, Told};
-use crate::matcher::{Engine, Scratch, known};
+use crate::matcher::{Engine, Scratch, Searched, known};
 use crate::plan::ScanPlan;
 use crate::policy::{Judge, OpaqueMeans, Policy};
 use crate::redact::{Found, Redactor};
@@ -65,7 +66,7 @@ pub enum PipelineError {
 /// When a target cannot be opened or the rules cannot be used: before anything is searched.
 pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Result<Outcome, PipelineError> {
     let began = Timestamp::now();
-    let mut engine = Engine::new(plan.rules, plan.key)?;
+    let mut engine = Engine::new(plan.rules, plan.key)?.with_ratio(plan.limits.ratio);
     let mut told = plan.told;
     if let Some(index) = told.index.take() {
         engine = engine.with_known(index);
@@ -93,7 +94,7 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
         collector: Collector::default(),
         scratches: Mutex::new(Vec::new()),
         bytes_decoded: AtomicU64::new(0),
-        cut: Mutex::default(),
+        gaps: Mutex::default(),
     };
     let mut coverage = Coverage::default();
     for (name, source) in &targets {
@@ -110,7 +111,7 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
         coverage.absorb(seen);
     }
     coverage.bytes_decoded = search.bytes_decoded.load(Ordering::Relaxed);
-    coverage.skipped.absorb(search.cut.into_inner().unwrap_or_else(PoisonError::into_inner));
+    coverage.absorb(search.gaps.into_inner().unwrap_or_else(PoisonError::into_inner));
     let collector = search.collector;
     coverage.absorb(pool.install(|| collector.resolve(&targets)));
     if collector.dropped() > 0 {
@@ -156,8 +157,8 @@ struct Search<'a> {
     /// Idle buffers. A thread takes one for the length of a blob, so that a blob inside a blob gets its own.
     scratches: Mutex<Vec<Scratch>>,
     bytes_decoded: AtomicU64,
-    /// Blobs with more matches than are kept.
-    cut: Mutex<Ledger<Skipped>>,
+    /// Blobs that were not searched to the end, or not decoded.
+    gaps: Mutex<Coverage>,
 }
 
 impl Search<'_> {
@@ -174,14 +175,38 @@ impl Search<'_> {
         };
         collect::lock(&self.scratches).push(scratch);
         self.bytes_decoded.fetch_add(searched.bytes, Ordering::Relaxed);
-        if searched.is_cut {
-            let Provenance { path, entries, .. } = &blob.provenance;
-            let at: Vec<&str> = std::iter::once(path).chain(entries).map(AsRef::as_ref).collect();
-            let detail = "too many matches in one file: only the first were kept".to_owned();
-            collect::lock(&self.cut).push(at.join(" > "), Skipped::Limit, Some(detail));
+        if searched.is_cut || searched.gaps != Gaps::default() {
+            self.note(&blob.provenance, &searched);
         }
         self.collector.add(&blob.provenance, searched.hits);
         Flow::Continue
+    }
+}
+
+impl Search<'_> {
+    /// Says what was not searched of a blob.
+    fn note(&self, provenance: &Provenance, searched: &Searched) {
+        let Provenance { path, entries, .. } = provenance;
+        let at = std::iter::once(path).chain(entries).map(AsRef::as_ref).collect::<Vec<&str>>().join(" > ");
+        let Gaps { is_limited, is_damaged, is_too_deep } = searched.gaps;
+        let skipped = [
+            (searched.is_cut, "too many matches in one file: only the first were kept"),
+            (
+                is_limited,
+                "gzip in base64 expands too many times: see the limit `ratio`; searched as it stands",
+            ),
+        ];
+        let opaque = [
+            (is_damaged, Opaque::Corrupt, "gzip in base64 does not decode to its end"),
+            (is_too_deep, Opaque::Unsupported, "encoded more than four times, one in the other"),
+        ];
+        let mut gaps = collect::lock(&self.gaps);
+        for (_, detail) in skipped.into_iter().filter(|gap| gap.0) {
+            gaps.skipped.push(at.clone(), Skipped::Limit, Some(detail.to_owned()));
+        }
+        for (_, reason, detail) in opaque.into_iter().filter(|gap| gap.0) {
+            gaps.opaque.push(at.clone(), reason, Some(detail.to_owned()));
+        }
     }
 }
 

@@ -9,8 +9,10 @@ mod ar;
 pub(crate) mod compression;
 mod cpio;
 pub(crate) mod format;
+mod frames;
 mod git;
 pub(crate) mod label;
+mod lz4;
 mod pack;
 mod pdf;
 mod pyc;
@@ -187,8 +189,10 @@ fn tar_slice(walk: &Walk<'_>, at: &Provenance, bytes: &[u8], nesting: Nesting<'_
         match next {
             Ok(next) => {
                 walk.count_entry()?;
+                let inner = member(at, label::path(&next.entry.path));
+                records(walk, &inner, &next.entry)?;
                 if next.entry.kind == Kind::File {
-                    slice(walk, member(at, label::path(&next.entry.path)), next.data, nesting.inner())?;
+                    slice(walk, inner, next.data, nesting.inner())?;
                 }
             }
             Err(error) => {
@@ -201,6 +205,14 @@ fn tar_slice(walk: &Walk<'_>, at: &Provenance, bytes: &[u8], nesting: Nesting<'_
         broken(walk, at, nesting, "the tar archive has no end marker: it may be cut off", None);
     }
     Ok(())
+}
+
+/// Searches what stands in the extended headers of an entry beside what describes it.
+pub(crate) fn records(walk: &Walk<'_>, at: &Provenance, entry: &tar::Entry) -> Result<(), Over> {
+    if entry.records.is_empty() {
+        return Ok(());
+    }
+    walk.emit_slice(member(at, "extended header".to_owned()), &entry.records)
 }
 
 pub(crate) fn tar_broken(walk: &Walk<'_>, at: &Provenance, nesting: Nesting<'_>, error: &TarError) {
@@ -246,7 +258,7 @@ fn decode_slice(
     window: Window,
     nesting: Nesting<'_>,
 ) -> Result<(), Over> {
-    let error = match decode(walk, codec, bytes, window, nesting.expansion()) {
+    let error = match decode(walk, (at, codec), bytes, window, nesting) {
         Ok(mut decoded) => decompressed(walk, at, codec, &mut decoded, nesting)?,
         Err(error) => Some(error),
     };
@@ -302,10 +314,11 @@ pub(crate) fn tar_stream(
             }
         };
         walk.count_entry()?;
+        let inner = member(at, label::path(&entry.path));
+        records(walk, &inner, &entry)?;
         if entry.kind != Kind::File {
             continue;
         }
-        let inner = member(at, label::path(&entry.path));
         if let Some(error) = stream_member(walk, inner, &mut members, entry.size, nesting.inner())? {
             if error.kind() == io::ErrorKind::UnexpectedEof {
                 tar_broken(walk, at, nesting, &TarError::Truncated);

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::gzip::Inflating;
+use super::gzip::{Allowance, Inflating};
 use super::run::{Progress, Stretch, Taken};
 use super::{Map, Part, Piece, is_text};
 use crate::matcher::simd::{self, Set};
@@ -53,7 +53,7 @@ const DIGITS: [u8; 256] = {
 /// Finds and decodes.
 pub fn decode(
     progress: &mut Progress,
-    gzip: &mut Option<Box<Inflating>>,
+    (gzip, allowance): (&mut Option<Box<Inflating>>, Allowance<'_>),
     part: &Part<'_>,
     buffer: &mut Vec<u8>,
     found: &mut dyn FnMut(&Piece<'_>),
@@ -61,12 +61,12 @@ pub fn decode(
     progress.walk(part, first_run, |stretch| {
         let place = part.base + stretch.start as u64;
         if gzip.as_ref().is_some_and(|gzip| gzip.goes_on(place)) {
-            return inflate(part, stretch, gzip, buffer, found);
+            return inflate(part, stretch, (gzip, allowance), buffer, found);
         }
         let run = &part.bytes[stretch.start..];
         if Inflating::begins(run) {
             *gzip = Some(Box::new(Inflating::new(run)));
-            return inflate(part, stretch, gzip, buffer, found);
+            return inflate(part, stretch, (gzip, allowance), buffer, found);
         }
         take(part, stretch, buffer, found)
     });
@@ -76,7 +76,7 @@ pub fn decode(
 fn inflate(
     part: &Part<'_>,
     stretch: Stretch,
-    gzip: &mut Option<Box<Inflating>>,
+    (gzip, allowance): (&mut Option<Box<Inflating>>, Allowance<'_>),
     buffer: &mut Vec<u8>,
     found: &mut dyn FnMut(&Piece<'_>),
 ) -> Taken {
@@ -98,7 +98,7 @@ fn inflate(
         }
     };
     let letters = (part.base + stretch.start as u64, (end - stretch.start) as u64);
-    let goes_on = gzip.as_mut().is_some_and(|gzip| gzip.feed(buffer, letters, found));
+    let goes_on = gzip.as_mut().is_some_and(|gzip| gzip.feed(buffer, letters, allowance, found));
     match (gzip.as_mut(), next) {
         (Some(gzip), Some(next)) if goes_on => gzip.expect(part.base + next as u64),
         // It only begins like one: text like any other.

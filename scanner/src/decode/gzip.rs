@@ -4,19 +4,77 @@
 //! The stream is inflated as pieces of the run come by. What comes out is searched in pieces that overlap, and each
 //! byte of it has a place in proportion, in the letters that were inflated together with it.
 
+use std::cell::Cell;
 use std::io::Write;
 
-use flate2::write::GzDecoder;
+use flate2::write::MultiGzDecoder;
 
 use super::base64::append;
 use super::{Map, OVERLAP, PIECE, Piece};
 
-/// More than this, and more than so many times its letters, is no release but a bomb.
-const INFLATED_BYTES_MIN: u64 = 4 << 20;
-const RATIO_MAX: u64 = 100;
+/// Until the streams of a haystack have become more than this, their ratio is not looked at.
+const INFLATED_BYTES_MIN: u64 = 16 << 20;
 
 /// What is inflated at once: deflate makes at most a thousandfold of it.
 const STEP_BYTES: usize = 256;
+
+/// What all streams in one haystack may become: so many times the letters of those that no other stream holds.
+#[derive(Debug)]
+pub struct Totals {
+    ratio: u64,
+    letters: Cell<u64>,
+    made: Cell<u64>,
+    gaps: Cell<Gaps>,
+}
+
+/// What was not decoded of a haystack. All of it was searched as it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// Streams became more than the ratio allows: the rest of them was not inflated.
+    pub is_limited: bool,
+    /// A stream does not inflate to its end.
+    pub is_damaged: bool,
+    /// Something is encoded more often than is decoded.
+    pub is_too_deep: bool,
+}
+
+impl Totals {
+    /// For one haystack; the ratio is the limit of that name.
+    pub fn new(ratio: u64) -> Self {
+        Self { ratio, letters: Cell::new(0), made: Cell::new(0), gaps: Cell::default() }
+    }
+
+    /// What was not decoded.
+    pub fn gaps(&self) -> Gaps {
+        self.gaps.get()
+    }
+
+    /// Notes a gap.
+    pub fn note(&self, add: impl FnOnce(&mut Gaps)) {
+        let mut gaps = self.gaps.get();
+        add(&mut gaps);
+        self.gaps.set(gaps);
+    }
+
+    /// Counts letters, and what they became; `false`, and a gap, if that is too much.
+    fn count(&self, letters: u64, made: u64) -> bool {
+        self.letters.set(self.letters.get().saturating_add(letters));
+        self.made.set(self.made.get().saturating_add(made));
+        let most = self.letters.get().saturating_mul(self.ratio).max(INFLATED_BYTES_MIN);
+        let is_within = self.made.get() <= most;
+        self.note(|gaps| gaps.is_limited |= !is_within);
+        is_within
+    }
+}
+
+/// The totals, seen from one depth of decoding.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance<'t> {
+    /// Of the haystack.
+    pub totals: &'t Totals,
+    /// The letters stand in the haystack itself, not in what was decoded.
+    pub is_outermost: bool,
+}
 
 /// A stream that goes on in the next piece of its run.
 #[derive(Debug)]
@@ -27,8 +85,7 @@ pub struct Inflating {
     is_twice: bool,
     /// Letters of the inner base64 that make no group of four yet.
     letters: Vec<u8>,
-    decoder: GzDecoder<Vec<u8>>,
-    taken: u64,
+    decoder: MultiGzDecoder<Vec<u8>>,
     made: u64,
     /// The last of what was made, for what lies across two pieces.
     tail: Vec<u8>,
@@ -70,8 +127,7 @@ impl Inflating {
             next: 0,
             is_twice: run.starts_with(b"SDRzS"),
             letters: Vec::new(),
-            decoder: GzDecoder::new(Vec::new()),
-            taken: 0,
+            decoder: MultiGzDecoder::new(Vec::new()),
             made: 0,
             tail: Vec::new(),
             steps: Vec::new(),
@@ -99,6 +155,7 @@ impl Inflating {
         &mut self,
         bytes: &[u8],
         (mut start, letters): (u64, u64),
+        allowance: Allowance<'_>,
         found: &mut dyn FnMut(&Piece<'_>),
     ) -> bool {
         let mut inner = Vec::new();
@@ -117,9 +174,10 @@ impl Inflating {
         for step in bytes.chunks(STEP_BYTES) {
             let length = each + u64::from(rest > 0);
             rest = rest.saturating_sub(1);
-            self.taken += step.len() as u64;
             let going = self.decoder.write_all(step).is_ok() && self.decoder.flush().is_ok();
             let made = self.decoder.get_mut();
+            let counted = if allowance.is_outermost { length } else { 0 };
+            let is_within = allowance.totals.count(counted, made.len() as u64);
             if !made.is_empty() {
                 self.steps.push(Step { made: self.made, made_length: made.len() as u64, start, length });
                 self.made += made.len() as u64;
@@ -130,7 +188,10 @@ impl Inflating {
                 self.hand_over(found);
             }
             start += length;
-            if !going || self.made > INFLATED_BYTES_MIN.max(self.taken.saturating_mul(RATIO_MAX)) {
+            if !going || !is_within {
+                if !going && self.made > 0 {
+                    allowance.totals.note(|gaps| gaps.is_damaged = true);
+                }
                 self.hand_over(found);
                 return false;
             }

@@ -1,13 +1,20 @@
 //! What is found, what is not, and the way back.
 
-use super::{Part, Progress};
+use super::{Allowance, Gaps, Part, Progress, Totals};
 use std::ops::Range;
+
+fn decode(haystack: &[u8], found: &mut dyn FnMut(&super::Piece<'_>)) -> Gaps {
+    let part = Part { bytes: haystack, base: 0, owned: 0..haystack.len() };
+    let totals = Totals::new(100);
+    let allowance = Allowance { totals: &totals, is_outermost: true };
+    Progress::default().decode(&part, allowance, &mut Vec::new(), found);
+    totals.gaps()
+}
 
 /// Label, text and the place of `secret` in the haystack, of each piece.
 fn pieces(haystack: &[u8]) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
-    let part = Part { bytes: haystack, base: 0, owned: 0..haystack.len() };
-    Progress::default().decode(&part, &mut Vec::new(), &mut |piece| {
+    decode(haystack, &mut |piece| {
         all.push((piece.label, String::from_utf8_lossy(piece.bytes).into_owned()));
     });
     all
@@ -15,8 +22,7 @@ fn pieces(haystack: &[u8]) -> Vec<(&'static str, String)> {
 
 fn place(haystack: &[u8], needle: &str) -> Range<u64> {
     let mut found = 0..0;
-    let part = Part { bytes: haystack, base: 0, owned: 0..haystack.len() };
-    Progress::default().decode(&part, &mut Vec::new(), &mut |piece| {
+    decode(haystack, &mut |piece| {
         if let Some(at) = memchr::memmem::find(piece.bytes, needle.as_bytes()) {
             found = piece.map.outer(at as u64..(at + needle.len()) as u64);
         }
@@ -123,10 +129,36 @@ fn a_long_gzip_stream_is_searched_to_its_end_and_its_places_lie_in_its_letters()
 }
 
 #[test]
-fn a_bomb_in_base64_ends() {
-    let bomb = data_encoding::BASE64.encode(&gzipped(&vec![b' '; 64 << 20]));
-    let inflated: usize = texts(bomb.as_bytes(), "base64-gzip").iter().map(String::len).sum();
-    assert!(inflated < 16 << 20, "{inflated}");
+fn a_bomb_in_base64_ends_and_is_told() {
+    let packed = |mib: usize| {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut writer, &vec![b' '; mib << 20]).unwrap();
+        data_encoding::BASE64.encode(&writer.finish().unwrap())
+    };
+    let bomb = packed(64);
+    // Many small ones are one large one.
+    let small = packed(1);
+    let many = format!("x: {small}\n").repeat(80);
+    for bomb in [bomb, many] {
+        let mut inflated = 0;
+        let gaps = decode(bomb.as_bytes(), &mut |piece| inflated += piece.bytes.len());
+        assert!(gaps.is_limited && !gaps.is_damaged, "{gaps:?}");
+        assert!(inflated < (200 * bomb.len()).max(32 << 20), "{inflated} of {}", bomb.len());
+    }
+    assert_eq!(decode(small.as_bytes(), &mut |_| {}), Gaps::default());
+}
+
+#[test]
+fn all_members_of_gzip_in_base64_are_inflated_and_a_damaged_one_is_told() {
+    let two = [gzipped(TEXT.as_bytes()), gzipped(b" and the second one")].concat();
+    let encoded = data_encoding::BASE64.encode(&two);
+    assert_eq!(texts(encoded.as_bytes(), "base64-gzip"), [format!("{TEXT} and the second one")]);
+    let mut random = testdata::random::Random::new(9);
+    let mut damaged = gzipped(&random.prose(20_000));
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 64].fill(0xff);
+    let gaps = decode(data_encoding::BASE64.encode(&damaged).as_bytes(), &mut |_| {});
+    assert_eq!(gaps, Gaps { is_damaged: true, ..Gaps::default() });
 }
 
 #[test]

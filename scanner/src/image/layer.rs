@@ -78,7 +78,8 @@ impl LayerScan<'_> {
             searched = match (format, window) {
                 (Format::Tar, _) => self.tar_slice(bytes),
                 (Format::Compressed(codec), Some(window)) => {
-                    match decode(self.walk, codec, bytes, window, None) {
+                    let whole = self.whole();
+                    match decode(self.walk, (&whole, codec), bytes, window, Nesting::TARGET) {
                         Ok(decoded) => self.decoded(decoded, Some(bytes)),
                         Err(error) => {
                             unpack::broken(
@@ -170,7 +171,11 @@ impl LayerScan<'_> {
         self.walk.count_entry()?;
         let path = label::path(&entry.path);
         index.add(self.paths, entry.ordinal, &path, entry.kind, &entry.link);
-        Ok(path.into())
+        let path: Arc<str> = path.into();
+        if !entry.records.is_empty() {
+            unpack::records(self.walk, &self.entry(entry.ordinal, &path), entry)?;
+        }
+        Ok(path)
     }
 
     /// Searches a decompressed member that arrives as a stream. `raw` is its stored form, if that can be searched

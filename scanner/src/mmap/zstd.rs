@@ -8,90 +8,48 @@ use std::ffi::c_void;
 use std::io::{self, BufRead, Read};
 use std::ptr::NonNull;
 
-use memmap2::{MmapMut, MmapOptions};
 use zstd_sys::{
     ZSTD_DCtx, ZSTD_DCtx_setParameter, ZSTD_ErrorCode, ZSTD_createDCtx_advanced, ZSTD_customMem,
     ZSTD_dParameter, ZSTD_decompressStream, ZSTD_freeDCtx, ZSTD_inBuffer, ZSTD_isError, ZSTD_outBuffer,
 };
 
+use super::places::{Places, free};
+
 /// The format's largest window that the library reads on 64 bits: `ZSTD_WINDOWLOG_MAX`.
 const WINDOW_LOG_MAX: u32 = 31;
 
 /// What the library's smaller parts take beside the window: tables, and input up to a block.
-const SMALL_BYTES: usize = 512 << 10;
+const SMALL_BYTES: u64 = 512 << 10;
 
-/// Decompresses all frames of a stream, skippable ones passed over.
+/// `ZSTD_allocFunction`: null when there is no memory, as the library expects.
+extern "C" fn allocate(opaque: *mut c_void, size: usize) -> *mut c_void {
+    super::places::allocate(opaque, size)
+}
+
+/// Decompresses all frames of a stream. Before each, `before` may take from the reader what is no frame of data;
+/// skippable frames that it leaves there are passed over.
 ///
 /// The reader's errors: [`io::ErrorKind::UnexpectedEof`] when the stream is cut off,
 /// [`io::ErrorKind::OutOfMemory`] when its window is larger than both limits, anything else when it is damaged.
-pub(crate) struct ZstdReader<R> {
+pub(crate) struct ZstdReader<R, F> {
     reader: R,
+    before: F,
     context: NonNull<ZSTD_DCtx>,
     /// Lent to the context, which outlives none of it: freed after it, in `drop`.
     places: NonNull<Places>,
     /// Between two frames, or before the first one.
     between: bool,
+    /// `before` was asked.
+    looked: bool,
 }
 
-/// Where the library's memory lies.
-struct Places {
-    heap_max: usize,
-    file_max: usize,
-    files: Vec<MmapMut>,
-}
-
-impl Places {
-    /// A map of an unlinked file, all of which is on the disk already: a write to it cannot fail later.
-    fn file(&mut self, size: usize) -> io::Result<NonNull<c_void>> {
-        if size > self.file_max {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        let file = tempfile::tempfile()?;
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, size as u64)?;
-        // SAFETY: nobody else can open the file, so that it neither shrinks nor changes but through this map.
-        let mut map = unsafe { MmapOptions::new().len(size).map_mut(&file)? };
-        let start = NonNull::from(&mut *map).cast();
-        self.files.push(map);
-        Ok(start)
-    }
-}
-
-/// `ZSTD_allocFunction`: null when there is no memory, as the library expects.
-extern "C" fn allocate(opaque: *mut c_void, size: usize) -> *mut c_void {
-    // SAFETY: `opaque` is the `Places` that the context was made with. It lives as long as the context, and the
-    // library calls this function only from inside a call on that context, which one thread makes at a time.
-    let places = unsafe { &mut *opaque.cast::<Places>() };
-    if size <= places.heap_max {
-        // SAFETY: malloc takes any size.
-        return unsafe { libc::malloc(size) };
-    }
-    places.file(size).map_or(std::ptr::null_mut(), NonNull::as_ptr)
-}
-
-/// `ZSTD_freeFunction`.
-extern "C" fn free(opaque: *mut c_void, address: *mut c_void) {
-    // SAFETY: as in `allocate`.
-    let places = unsafe { &mut *opaque.cast::<Places>() };
-    match places.files.iter().position(|map| map.as_ptr().cast() == address.cast_const()) {
-        Some(index) => drop(places.files.swap_remove(index)),
-        // SAFETY: what is no file came from malloc, and the library frees nothing twice.
-        None => unsafe { libc::free(address) },
-    }
-}
-
-impl<R: BufRead> ZstdReader<R> {
+impl<R: BufRead, F: FnMut(&mut R) -> io::Result<()>> ZstdReader<R, F> {
     /// Windows up to `heap_bytes` lie in memory, larger ones in a file of at most `file_bytes`.
     ///
     /// # Errors
     /// [`io::ErrorKind::OutOfMemory`].
-    pub(crate) fn new(reader: R, heap_bytes: u64, file_bytes: u64) -> io::Result<Self> {
-        let clamp = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let places = Box::new(Places {
-            heap_max: clamp(heap_bytes).saturating_add(SMALL_BYTES),
-            file_max: clamp(file_bytes),
-            files: Vec::new(),
-        });
-        let places = NonNull::from(Box::leak(places));
+    pub(crate) fn new(reader: R, heap_bytes: u64, file_bytes: u64, before: F) -> io::Result<Self> {
+        let places = Places::lend(heap_bytes.saturating_add(SMALL_BYTES), file_bytes);
         let memory = ZSTD_customMem {
             customAlloc: Some(allocate),
             customFree: Some(free),
@@ -100,11 +58,11 @@ impl<R: BufRead> ZstdReader<R> {
         // SAFETY: both functions keep the library's contract for them, and `places` lives until `drop`.
         let context = unsafe { ZSTD_createDCtx_advanced(memory) };
         let Some(context) = NonNull::new(context) else {
-            // SAFETY: `places` came from a box, and no context holds it.
-            drop(unsafe { Box::from_raw(places.as_ptr()) });
+            // SAFETY: `places` came from `lend`, and no context holds it.
+            unsafe { Places::take_back(places) };
             return Err(io::ErrorKind::OutOfMemory.into());
         };
-        let made = Self { reader, context, places, between: true };
+        let made = Self { reader, before, context, places, between: true, looked: false };
         let largest = heap_bytes.max(file_bytes).max(1 << 10);
         let log = largest.ilog2().min(WINDOW_LOG_MAX).cast_signed();
         let parameter = ZSTD_dParameter::ZSTD_d_windowLogMax;
@@ -114,21 +72,25 @@ impl<R: BufRead> ZstdReader<R> {
     }
 }
 
-impl<R> Drop for ZstdReader<R> {
+impl<R, F> Drop for ZstdReader<R, F> {
     fn drop(&mut self) {
         // SAFETY: made by `new`, freed once; it calls `free` with `places`, which is still alive.
         unsafe { ZSTD_freeDCtx(self.context.as_ptr()) };
-        // SAFETY: made by `Box::leak` in `new`; the context that held it is gone.
-        drop(unsafe { Box::from_raw(self.places.as_ptr()) });
+        // SAFETY: made by `lend` in `new`; the context that held it is gone.
+        unsafe { Places::take_back(self.places) };
     }
 }
 
-impl<R: BufRead> Read for ZstdReader<R> {
+impl<R: BufRead, F: FnMut(&mut R) -> io::Result<()>> Read for ZstdReader<R, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
         }
         loop {
+            if self.between && !self.looked {
+                (self.before)(&mut self.reader)?;
+                self.looked = true;
+            }
             let bytes = self.reader.fill_buf()?;
             let ended = bytes.is_empty();
             if ended && self.between {
@@ -143,6 +105,7 @@ impl<R: BufRead> Read for ZstdReader<R> {
             let (taken, made) = (input.pos, output.pos);
             self.reader.consume(taken);
             self.between = check(code)? == 0;
+            self.looked = false;
             if made > 0 {
                 return Ok(made);
             }
@@ -190,7 +153,7 @@ mod tests {
 
     fn read(packed: &[u8], heap: u64, file: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        ZstdReader::new(packed, heap, file)?.read_to_end(&mut bytes).map(|_| bytes)
+        ZstdReader::new(packed, heap, file, |_| Ok(()))?.read_to_end(&mut bytes).map(|_| bytes)
     }
 
     #[test]

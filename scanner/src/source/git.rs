@@ -11,6 +11,7 @@ mod selected;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -35,12 +36,16 @@ const MODULES: &str = "modules";
 const MODULES_DEPTH_MAX: usize = 8;
 /// Repositories of one target. Submodules beyond are listed as not read.
 const REPOSITORIES_MAX: usize = 1000;
+/// Folders of submodules that are listed as not read.
+const UNOPENED_MAX: usize = 1000;
 
 /// A repository with its submodules.
 pub(super) struct GitSource {
     target: String,
     options: SourceOptions,
     repositories: Vec<Repository>,
+    /// Where submodules lie that are too many, too deep or cannot be opened.
+    unopened: Vec<(Skipped, String)>,
     commits: Commits,
 }
 
@@ -89,11 +94,12 @@ pub(super) fn open(target: &str, path: &str, options: &SourceOptions) -> Result<
     let missing = || TargetError::NoRepository { target: target.to_owned() };
     let main = Repository::open(Path::new(path), String::new()).ok_or_else(missing)?;
     let mut repositories = vec![main];
+    let mut unopened = Vec::new();
     let handle = repositories[0].handle();
     let commits = match &options.git {
         GitScope::All => {
             let modules = handle.common_dir().join(MODULES);
-            submodules(&modules, &mut PathBuf::new(), &mut repositories);
+            submodules(&modules, &mut PathBuf::new(), &mut repositories, &mut unopened);
             Commits::All
         }
         GitScope::Range(range) => {
@@ -106,15 +112,28 @@ pub(super) fn open(target: &str, path: &str, options: &SourceOptions) -> Result<
         }
         GitScope::Staged => Commits::Staged(Mutex::default()),
     };
-    Ok(GitSource { target: target.to_owned(), options: options.clone(), repositories, commits })
+    Ok(GitSource { target: target.to_owned(), options: options.clone(), repositories, unopened, commits })
 }
 
 /// The repositories of submodules that were fetched, by their names, which are their paths if nobody moved them.
-fn submodules(modules: &Path, below: &mut PathBuf, repositories: &mut Vec<Repository>) {
-    if below.components().count() >= MODULES_DEPTH_MAX || repositories.len() >= REPOSITORIES_MAX {
+fn submodules(
+    modules: &Path,
+    below: &mut PathBuf,
+    repositories: &mut Vec<Repository>,
+    unopened: &mut Vec<(Skipped, String)>,
+) {
+    let label = |path: &Path| format!("submodules/{}", label::path(path.as_os_str().as_encoded_bytes()));
+    if repositories.len() >= REPOSITORIES_MAX || below.components().count() >= MODULES_DEPTH_MAX {
+        if unopened.len() < UNOPENED_MAX {
+            unopened.push((Skipped::Limit, label(below)));
+        }
         return;
     }
-    let Ok(entries) = std::fs::read_dir(modules.join(&*below)) else { return };
+    let entries = match std::fs::read_dir(modules.join(&*below)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(_) => return unopened.push((Skipped::Unreadable, label(below))),
+    };
     // Not through links: what lies elsewhere is not part of this repository.
     let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let mut names: Vec<_> = folders.map(|entry| entry.file_name()).collect();
@@ -124,17 +143,20 @@ fn submodules(modules: &Path, below: &mut PathBuf, repositories: &mut Vec<Reposi
         let folder = modules.join(&*below);
         if folder.join("objects").is_dir() {
             let prefix = format!("{}/", label::path(below.as_os_str().as_encoded_bytes()));
-            repositories.extend(Repository::open(&folder, prefix));
+            match Repository::open(&folder, prefix) {
+                Some(repository) => repositories.push(repository),
+                None => unopened.push((Skipped::Corrupt, label(below))),
+            }
             // A submodule may have some of its own.
             let mut inner = PathBuf::new();
             let from = repositories.len();
-            submodules(&folder.join(MODULES), &mut inner, repositories);
+            submodules(&folder.join(MODULES), &mut inner, repositories, unopened);
             let outer = label::path(below.as_os_str().as_encoded_bytes());
             for repository in &mut repositories[from..] {
                 repository.prefix = format!("{outer}/{}", repository.prefix);
             }
         } else {
-            submodules(modules, below, repositories);
+            submodules(modules, below, repositories, unopened);
         }
         below.pop();
     }
@@ -152,6 +174,10 @@ impl GitSource {
     }
 
     fn search(&self, walk: &Walk<'_>) {
+        for (reason, at) in &self.unopened {
+            let detail = "a submodule that is not searched: name its folder as a target of its own";
+            walk.skip(&Place::Path(at), *reason, detail.to_owned());
+        }
         for (index, repository) in self.repositories.iter().enumerate() {
             let result = match &self.commits {
                 Commits::All => {

@@ -101,7 +101,8 @@ impl StreamSource {
             walk.emit(self.whole(), Content::Stream { reader: input, size_hint: None })?;
             return Ok((None, None));
         };
-        let mut decoded = match decode(walk, codec, input, window, None) {
+        let at = self.whole();
+        let mut decoded = match decode(walk, (&at, codec), input, window, Nesting::TARGET) {
             Ok(decoded) => decoded,
             Err(error) => return Ok((None, Some(error))),
         };
@@ -115,7 +116,6 @@ impl StreamSource {
         if Format::of(head) == Format::Tar {
             return self.archive(walk, &mut whole);
         }
-        let at = self.whole();
         let inner = unpack::member(&at, codec.inner_name(&at.path).to_owned());
         Ok((None, unpack::stream(walk, inner, &mut whole, None, Nesting::TARGET.inner())?))
     }

@@ -7,22 +7,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
+use super::Nesting;
 use super::format::Codec;
+use super::frames::{Ahead, Beside};
+use super::lz4::Lz4Reader;
 use super::window::Window;
+use crate::blob::Provenance;
 use crate::limits::RATIO_FLOOR_BYTES;
+use crate::mmap::xz::XzReader;
 use crate::mmap::zstd::ZstdReader;
 use crate::walk::Walk;
 
 /// What is read from a stream at once, before it is decoded.
 const INPUT_BUFFER_BYTES: usize = 64 << 10;
 
-/// What xz takes beside its dictionary.
-const XZ_OVERHEAD_BYTES: u64 = 2 << 20;
-
 /// A stream came to one of our limits: not the fault of its bytes.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub(crate) struct LimitReached(String);
+
+/// An error that stands for a limit.
+pub(super) fn limit(what: &str) -> io::Error {
+    io::Error::other(LimitReached(what.to_owned()))
+}
 
 /// The message, if an error of a decoder stands for a limit.
 pub(crate) fn limit_reached(error: &io::Error) -> Option<String> {
@@ -31,29 +38,32 @@ pub(crate) fn limit_reached(error: &io::Error) -> Option<String> {
 
 /// Starts to decode a stream, whose window lies where it was granted.
 ///
-/// All members of gzip, all frames of zstd and lz4, and all streams of bzip2 and xz are read, one after the other.
+/// All members of gzip, all frames of zstd and lz4, and all streams of bzip2 and xz are read, one after the other; what
+/// lies beside them is searched on the way, as members of `at`.
 /// The reader's errors: [`io::ErrorKind::UnexpectedEof`] when the stream is cut off, [`LimitReached`] inside
 /// [`io::ErrorKind::Other`], anything else when it is damaged.
 pub(crate) fn decode<'a>(
     walk: &'a Walk<'a>,
-    codec: Codec,
+    (at, codec): (&'a Provenance, Codec),
     reader: impl Read + 'a,
     window: Window,
-    expansion: Option<&'a Expansion>,
+    nesting: Nesting<'a>,
 ) -> io::Result<Box<dyn Read + 'a>> {
     let stored = Rc::new(Cell::new(0));
     let reader = BufReader::with_capacity(INPUT_BUFFER_BYTES, Counted { reader, count: Rc::clone(&stored) });
+    let expansion = nesting.expansion();
+    let mut beside = Beside::new(walk, at, nesting);
     let decoder: Box<dyn Read + 'a> = match codec {
-        Codec::Gzip => Box::new(Gzip::new(reader)),
+        Codec::Gzip => Box::new(Gzip::new(reader, beside)),
         Codec::Deflate => Box::new(flate2::bufread::DeflateDecoder::new(reader)),
         Codec::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(reader)),
-        Codec::Zstd => Box::new(ZstdReader::new(reader, window.memory, window.file)?),
-        Codec::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
-        Codec::Xz => {
-            let kib = u32::try_from((window.memory + XZ_OVERHEAD_BYTES) >> 10).unwrap_or(u32::MAX);
-            Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, kib))
+        Codec::Zstd => {
+            let before = move |reader: &mut Ahead<_>| reader.pass(&mut beside);
+            Box::new(ZstdReader::new(Ahead::new(reader), window.memory, window.file, before)?)
         }
-        Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(reader)),
+        Codec::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+        Codec::Xz => Box::new(XzReader::new(reader, window.memory, window.file)?),
+        Codec::Lz4 => Box::new(Lz4Reader::new(reader, beside)),
     };
     Ok(Box::new(Expanding { decoder, walk, expansion, stored, expanded: 0, _window: window }))
 }
@@ -64,8 +74,8 @@ pub(crate) fn memory_needed(codec: Codec, head: &[u8]) -> u64 {
         Codec::Gzip | Codec::Deflate | Codec::Zlib => 64 << 10,
         // 900 kB of block as 4-byte links; the reduced mode is not used.
         Codec::Bzip2 => 4 << 20,
-        // Blocks of 4 MiB, linked ones with their window.
-        Codec::Lz4 => 8 << 20,
+        // A block of 4 MiB as it is stored, and two with their window as they become.
+        Codec::Lz4 => (12 << 20) + (64 << 10),
         Codec::Zstd => zstd_window(head),
         Codec::Xz => xz_dictionary(head),
     }
@@ -199,43 +209,41 @@ struct Expanding<'a> {
 impl Read for Expanding<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.decoder.read(buffer).map_err(|error| {
-            // The xz library has no kind of its own for it.
-            if error.kind() == io::ErrorKind::OutOfMemory || error.to_string().contains("memory too big") {
-                let reason = "its window needs more than the limit `decoder-memory` allows here";
-                io::Error::other(LimitReached(reason.to_owned()))
+            if error.kind() == io::ErrorKind::OutOfMemory {
+                limit("its window needs more than the limits `decoder-memory` and `spill` allow here")
             } else {
                 error
             }
         })?;
         self.expanded += count as u64;
         if self.walk.count_expanded(count as u64).is_err() {
-            return Err(io::Error::other(LimitReached("the target's limits are reached".to_owned())));
+            return Err(limit("the target's limits are reached"));
         }
         let ratio = self.walk.limits.ratio;
         let alone = self.expanded <= self.stored.get().saturating_mul(ratio).max(RATIO_FLOOR_BYTES);
         let together = self.expansion.is_none_or(|expansion| expansion.add(count as u64, ratio));
         if !alone || !together {
-            let reason = format!("it expands more than {ratio} times: see the limit `ratio`");
-            return Err(io::Error::other(LimitReached(reason)));
+            return Err(limit(&format!("it expands more than {ratio} times: see the limit `ratio`")));
         }
         Ok(count)
     }
 }
 
 /// All members of a gzip stream. Zero bytes behind the last one are padding; anything else is damage.
-struct Gzip<R: BufRead> {
+struct Gzip<'a, R: BufRead> {
     /// None between members.
     member: Option<flate2::bufread::GzDecoder<R>>,
     between: Option<R>,
+    beside: Beside<'a>,
 }
 
-impl<R: BufRead> Gzip<R> {
-    fn new(reader: R) -> Self {
-        Self { member: None, between: Some(reader) }
+impl<'a, R: BufRead> Gzip<'a, R> {
+    fn new(reader: R, beside: Beside<'a>) -> Self {
+        Self { member: None, between: Some(reader), beside }
     }
 }
 
-impl<R: BufRead> Read for Gzip<R> {
+impl<R: BufRead> Read for Gzip<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -245,6 +253,9 @@ impl<R: BufRead> Read for Gzip<R> {
                 let count = member.read(buffer)?;
                 if count > 0 {
                     return Ok(count);
+                }
+                if let Some(header) = member.header() {
+                    self.beside.header(header)?;
                 }
                 self.between = self.member.take().map(flate2::bufread::GzDecoder::into_inner);
             }

@@ -38,7 +38,7 @@ pub(crate) fn slice(
     nesting: Nesting<'_>,
 ) -> Result<(), Over> {
     let Grant::Now(window) = ask(walk, Codec::Zlib, bytes) else { return walk.emit_slice(at.clone(), bytes) };
-    let error = match decode(walk, Codec::Zlib, bytes, window, nesting.expansion()) {
+    let error = match decode(walk, (at, Codec::Zlib), bytes, window, nesting) {
         Ok(mut decoded) => {
             let mut text = [0; HEADER_BYTES_MAX];
             match super::tar::read_full(&mut decoded, &mut text) {

@@ -32,14 +32,19 @@ pub(crate) fn slice(
     let mut from = 0;
     while let Some(found) = Stream::next(bytes, from) {
         from = found.end;
-        if !found.is_deflated {
-            continue;
+        match found.filter {
+            Filter::Flate => {}
+            Filter::None => continue,
+            Filter::Unread(what) => {
+                walk.opaque(&Place::Blob(&member(at, found.name)), Opaque::Unsupported, what.to_owned());
+                continue;
+            }
         }
         walk.count_entry()?;
         let inner = member(at, found.name);
         let data = &bytes[found.start..found.end];
         let Grant::Now(window) = ask(walk, Codec::Zlib, data) else { continue };
-        let error = match decode(walk, Codec::Zlib, data, window, nesting.expansion()) {
+        let error = match decode(walk, (&inner, Codec::Zlib), data, window, nesting) {
             Ok(mut decoded) => search_stream(walk, inner.clone(), &mut decoded, None, nesting.inner())?,
             Err(error) => Some(error),
         };
@@ -56,7 +61,16 @@ struct Stream {
     name: String,
     start: usize,
     end: usize,
-    is_deflated: bool,
+    filter: Filter,
+}
+
+/// What has to be undone first.
+enum Filter {
+    /// Nothing, or what makes pictures.
+    None,
+    Flate,
+    /// What may hold text, and is not read: why.
+    Unread(&'static str),
 }
 
 impl Stream {
@@ -82,15 +96,34 @@ impl Stream {
             name: number.map_or_else(|| format!("stream at {start}"), |number| format!("object {number}")),
             start,
             end,
-            is_deflated: first_filter_is_flate(dictionary),
+            filter: if object.is_none() && keyword - from > DICTIONARY_BYTES_MAX {
+                Filter::Unread("a stream whose dictionary is longer than 4 KiB")
+            } else {
+                first_filter(dictionary)
+            },
         })
     }
 }
 
 /// `/Filter /FlateDecode`, `/Filter [/FlateDecode …]`, or its abbreviation.
-fn first_filter_is_flate(dictionary: &[u8]) -> bool {
-    let Some(at) = memmem::rfind(dictionary, b"/Filter") else { return false };
+fn first_filter(dictionary: &[u8]) -> Filter {
+    let Some(at) = memmem::rfind(dictionary, b"/Filter") else { return Filter::None };
     let value = dictionary[at + b"/Filter".len()..].trim_ascii_start();
     let value = value.strip_prefix(b"[").unwrap_or(value).trim_ascii_start();
-    value.starts_with(b"/Fl")
+    let Some(name) = value.strip_prefix(b"/") else {
+        // `[]`, or a reference to another object.
+        let is_empty = value.starts_with(b"]");
+        return if is_empty { Filter::None } else { Filter::Unread("a filter that another object names") };
+    };
+    let end = name.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(name.len());
+    match &name[..end] {
+        b"FlateDecode" | b"Fl" => Filter::Flate,
+        b"LZWDecode" | b"LZW" => Filter::Unread("the filter LZW is not read"),
+        b"ASCII85Decode" | b"A85" => Filter::Unread("the filter ASCII85 is not read"),
+        b"ASCIIHexDecode" | b"AHx" => Filter::Unread("the filter ASCIIHex is not read"),
+        b"RunLengthDecode" | b"RL" => Filter::Unread("the filter RunLength is not read"),
+        b"BrotliDecode" => Filter::Unread("the filter Brotli is not read"),
+        b"Crypt" => Filter::Unread("the filter Crypt is not read"),
+        _ => Filter::None,
+    }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Entry {
     pub(crate) link: Vec<u8>,
     /// Stored bytes.
     pub(crate) size: u64,
+    /// Records of extended headers that describe nothing we know: comments, extended attributes.
+    pub(crate) records: Vec<u8>,
     /// Old GNU sparse files may have further headers before their data.
     more_sparse_headers: bool,
 }

@@ -1,7 +1,7 @@
 //! What a decoder has to remember, and where it may keep it.
 //!
-//! All decoders of a walk share `decoder-memory`. A zstd window that finds no room there lies in an unlinked file;
-//! other decoders have to wait, which nobody does in place: what waits is put aside with its stored bytes, and comes
+//! All decoders of a walk share `decoder-memory`. A window of zstd or xz that finds no room there lies in an unlinked
+//! file; other decoders have to wait, which nobody does in place: what waits is put aside with its stored bytes, and comes
 //! when the rest of the target is done ([`Walk::put_aside`]).
 
 use shared::coverage::Skipped;
@@ -42,7 +42,7 @@ pub(crate) enum Grant {
 /// Asks for the memory of a decoder, told from the first bytes of its stream.
 pub(crate) fn ask(walk: &Walk<'_>, codec: Codec, head: &[u8]) -> Grant {
     let window = memory_needed(codec, head);
-    let file = if codec == Codec::Zstd { walk.limits.spill } else { 0 };
+    let file = if has_file(codec) { walk.limits.spill } else { 0 };
     if window <= UNCOUNTED_BYTES {
         return Grant::Now(Window { memory: UNCOUNTED_BYTES, file, _share: None });
     }
@@ -55,13 +55,23 @@ pub(crate) fn ask(walk: &Walk<'_>, codec: Codec, head: &[u8]) -> Grant {
     }
 }
 
+/// Whether a window of the codec may lie in a file.
+fn has_file(codec: Codec) -> bool {
+    match codec {
+        Codec::Zstd | Codec::Xz => true,
+        Codec::Gzip | Codec::Deflate | Codec::Zlib | Codec::Bzip2 | Codec::Lz4 => false,
+    }
+}
+
 /// Says that a stream stays closed because its window is larger than what there is.
 pub(crate) fn too_large(walk: &Walk<'_>, at: &Provenance, codec: Codec, needed: u64) {
     let mib = needed.div_ceil(1 << 20);
-    let limits =
-        if codec == Codec::Zstd { "limits `decoder-memory` and `spill`" } else { "limit `decoder-memory`" };
-    let detail = format!("its {} window of {mib} MiB is larger than the {limits}: raise one", codec.name());
-    let detail = if codec == Codec::Zstd { detail } else { detail.replace("raise one", "raise it") };
+    let (limits, raise) = if has_file(codec) {
+        ("limits `decoder-memory` and `spill`", "raise one")
+    } else {
+        ("limit `decoder-memory`", "raise it")
+    };
+    let detail = format!("its {} window of {mib} MiB is larger than the {limits}: {raise}", codec.name());
     walk.skip(&Place::Blob(at), Skipped::Limit, detail);
 }
 
@@ -76,6 +86,60 @@ pub(crate) fn now_or_never(walk: &Walk<'_>, at: &Provenance, codec: Codec, head:
         Grant::Never(needed) => {
             too_large(walk, at, codec, needed);
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testdata::archive::Compression;
+
+    use super::{Grant, UNCOUNTED_BYTES, ask};
+    use crate::blob::{Blob, Flow, Sink};
+    use crate::limits::Limits;
+    use crate::unpack::format::Codec;
+    use crate::walk::Walk;
+
+    struct Nobody;
+
+    impl Sink for Nobody {
+        fn blob(&self, _blob: Blob<'_>) -> Flow {
+            Flow::Continue
+        }
+    }
+
+    #[test]
+    fn all_windows_together_are_within_the_limit_whatever_they_ask_for() {
+        let kinds = [
+            (Codec::Xz, Compression::XzNine),
+            (Codec::Zstd, Compression::ZstdLong),
+            (Codec::Lz4, Compression::Lz4),
+            (Codec::Bzip2, Compression::Bzip2),
+            (Codec::Xz, Compression::Xz),
+            (Codec::Zstd, Compression::Zstd),
+        ];
+        for mib in [16, 48, 72, 1024] {
+            let limits = Limits { decoder_memory: mib << 20, ..Limits::default() };
+            let walk = Walk::new(&Nobody, &limits, "target");
+            let (mut held, mut counted) = (Vec::new(), 0);
+            for (codec, compression) in kinds.into_iter().chain(kinds) {
+                let packed = compression.pack(&[b'x'; 100_000]).unwrap();
+                match ask(&walk, codec, &packed) {
+                    Grant::Now(window) => {
+                        // What lies in memory is either counted, or as small as a file's decoder may keep.
+                        let is_counted = window.memory > UNCOUNTED_BYTES;
+                        counted += if is_counted { window.memory } else { 0 };
+                        assert!(is_counted || window.file > 0, "{codec:?} {window:?}");
+                        held.push(window);
+                    }
+                    // What has no file comes later.
+                    Grant::Later => assert!(matches!(codec, Codec::Lz4 | Codec::Bzip2), "{codec:?}"),
+                    Grant::Never(needed) => panic!("{codec:?} wants {needed}"),
+                }
+            }
+            assert!(counted <= mib << 20, "{counted} of {mib} MiB");
+            drop(held);
+            assert!(walk.decoders.take(mib << 20).is_some(), "all of it comes back");
         }
     }
 }

@@ -18,6 +18,10 @@ use crate::walk::{Over, Place, Walk};
 const LOCAL_BYTES: usize = 30;
 const CENTRAL_BYTES: usize = 46;
 const END_BYTES: usize = 22;
+/// What is shorter holds no secret.
+const COMMENT_BYTES_MIN: usize = 12;
+/// Times, owners, 64-bit sizes and keys' parameters take less.
+const EXTRA_BYTES_MIN: usize = 64;
 /// A comment of at most 64 KiB may follow the end record.
 const END_SEARCH_BYTES: usize = END_BYTES + 0xffff;
 
@@ -50,6 +54,9 @@ pub(crate) fn slice(
         };
         members = rest;
         gaps.cover(found.start, found.end);
+        for text in &found.beside {
+            walk.emit_slice(member(&member(at, label::path(found.name)), "zip header".to_owned()), text)?;
+        }
         if found.name.ends_with(b"/") && found.data.is_empty() {
             continue;
         }
@@ -137,7 +144,7 @@ fn inflate(
     window: Window,
     nesting: Nesting<'_>,
 ) -> Result<Option<io::Error>, Over> {
-    let mut decoded = match decode(walk, packed.codec, data, window, nesting.expansion()) {
+    let mut decoded = match decode(walk, (at, packed.codec), data, window, nesting) {
         Ok(decoded) => decoded,
         Err(error) => return Ok(Some(error)),
     };
@@ -245,6 +252,8 @@ struct Member<'a> {
     /// Of the uncompressed data; a claim.
     size: u64,
     data: &'a [u8],
+    /// Comment and extra fields, where they hold more than numbers.
+    beside: Vec<&'a [u8]>,
     /// Local header and data.
     start: usize,
     end: usize,
@@ -260,11 +269,15 @@ impl<'a> Member<'a> {
         if !local.starts_with(b"PK\x03\x04") {
             return None;
         }
-        let skip = LOCAL_BYTES + usize::from(u16_at(local, 26)?) + usize::from(u16_at(local, 28)?);
-        let from = start.checked_add(skip)?;
+        let own_name = LOCAL_BYTES + usize::from(u16_at(local, 26)?);
+        let own_extra = bytes.get(start + own_name..)?.get(..usize::from(u16_at(local, 28)?))?;
+        let from = start + own_name + own_extra.len();
         let data = bytes.get(from..)?.get(..usize::try_from(packed).ok()?)?;
         let (flags, method) = (u16_at(header, 8)?, u16_at(header, 10)?);
-        Some((Self { name, flags, method, size, data, start, end: from + data.len() }, rest))
+        let texts = [(comment, COMMENT_BYTES_MIN), (extra, EXTRA_BYTES_MIN), (own_extra, EXTRA_BYTES_MIN)];
+        let beside =
+            texts.into_iter().filter(|(text, least)| text.len() >= *least).map(|text| text.0).collect();
+        Some((Self { name, flags, method, size, data, beside, start, end: from + data.len() }, rest))
     }
 }
 

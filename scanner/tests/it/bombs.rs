@@ -144,8 +144,9 @@ fn a_window_larger_than_every_limit_names_them() {
     let text = b"nothing here\n".repeat(1000);
     let layer = Tar::new().file("etc/key", &text).finish();
     for (compression, limits, name) in [
-        (Compression::XzNine, ["decoder-memory=16MiB", "spill=2GiB"], "`decoder-memory`"),
+        (Compression::XzNine, ["decoder-memory=16MiB", "spill=32MiB"], "`decoder-memory` and `spill`"),
         (Compression::ZstdLong, ["decoder-memory=16MiB", "spill=64MiB"], "`decoder-memory` and `spill`"),
+        (Compression::Lz4, ["decoder-memory=8MiB", "spill=64MiB"], "`decoder-memory`"),
     ] {
         let packed = compression.pack(&layer).unwrap();
         for file in ["layer.tar.x", "tree/layer.tar.x"] {
@@ -164,24 +165,27 @@ fn a_window_larger_than_every_limit_names_them() {
 }
 
 #[test]
-fn what_finds_no_memory_waits_and_is_not_lost() {
-    let folder = TempDir::new().unwrap();
-    let nine = |bytes: &[u8]| Compression::XzNine.pack(bytes).unwrap();
-    // Each needs two thirds of the budget, while the one around it is still open.
-    let innermost = nine(&Tar::new().file("key", b"needle-1").finish());
-    let middle = nine(&Tar::new().file("c.txz", &innermost).finish());
-    let outer = nine(&Tar::new().file("b.txz", &middle).finish());
-    std::fs::create_dir(folder.path().join("tree")).unwrap();
-    for index in 0..4 {
-        std::fs::write(folder.path().join(format!("tree/{index}.txz")), &outer).unwrap();
+fn what_finds_no_memory_waits_or_lies_in_a_file_and_is_not_lost() {
+    // Each needs more than half of the budget, while the one around it is still open. Windows of lz4 have to wait.
+    let kinds = [(Compression::XzNine, "decoder-memory=96MiB"), (Compression::Lz4, "decoder-memory=16MiB")];
+    for (compression, memory) in kinds {
+        let folder = TempDir::new().unwrap();
+        let packed = |bytes: &[u8]| compression.pack(bytes).unwrap();
+        let innermost = packed(&Tar::new().file("key", b"needle-1").finish());
+        let middle = packed(&Tar::new().file("c.packed", &innermost).finish());
+        let outer = packed(&Tar::new().file("b.packed", &middle).finish());
+        std::fs::create_dir(folder.path().join("tree")).unwrap();
+        for index in 0..4 {
+            std::fs::write(folder.path().join(format!("tree/{index}.packed")), &outer).unwrap();
+        }
+        let seen = scan_path(&folder.path().join("tree"), &[memory]);
+        assert_eq!(seen.skips(), []);
+        let members = ["b.packed", "c.packed", "key"].map(str::to_owned).to_vec();
+        let wanted: Vec<_> =
+            (0..4).map(|index| (None, format!("{index}.packed"), members.clone(), "visible")).collect();
+        assert_eq!(seen.places(0).into_iter().collect::<Vec<_>>(), wanted);
+        // Without room to wait in, it is told.
+        let seen = scan_path(&folder.path().join("tree"), &[memory, "spill=0"]);
+        assert!(seen.skips().contains(&Skipped::Limit));
     }
-    let seen = scan_path(&folder.path().join("tree"), &[]);
-    assert_eq!(seen.skips(), []);
-    let members = ["b.txz", "c.txz", "key"].map(str::to_owned).to_vec();
-    let wanted: Vec<_> =
-        (0..4).map(|index| (None, format!("{index}.txz"), members.clone(), "visible")).collect();
-    assert_eq!(seen.places(0).into_iter().collect::<Vec<_>>(), wanted);
-    // Without room to wait in, it is told.
-    let seen = scan_path(&folder.path().join("tree"), &["spill=0"]);
-    assert!(seen.skips().contains(&Skipped::Limit));
 }

@@ -10,6 +10,7 @@
 
 mod attest;
 mod bad_input;
+mod beside;
 mod bombs;
 mod browser;
 mod canary;

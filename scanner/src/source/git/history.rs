@@ -437,6 +437,9 @@ pub(super) fn entries(
         for entry in TreeRefIter::from_bytes(data, hash).flatten() {
             steps += 1;
             if steps > STEPS_MAX / 10 || missing.len() > GAPS_MAX {
+                missing.push(
+                    "a tree with too many entries, or too many gaps: the rest was not looked at".to_owned(),
+                );
                 return missing;
             }
             let mut path = folder.clone();

@@ -1,7 +1,7 @@
 //! Every object of a repository, from its packs and loose files, in the order in which they lie there.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -220,14 +220,26 @@ fn own_files(source: &GitSource, walk: &Walk<'_>, folder: &Path, prefix: &str) -
     let mut count = 0;
     while let Some(path) = pending.pop() {
         // Not through links.
-        let Ok(meta) = std::fs::symlink_metadata(folder.join(&path)) else { continue };
-        if meta.is_dir() {
-            let entries = std::fs::read_dir(folder.join(&path)).into_iter().flatten().flatten();
-            pending.extend(entries.map(|entry| path.join(entry.file_name())));
-            continue;
-        }
         let label =
             format!("{prefix}.git/{}", crate::unpack::label::path(path.as_os_str().as_encoded_bytes()));
+        let unreadable = |error: io::Error| {
+            walk.skip(&Place::Path(&label), Skipped::Unreadable, error.kind().to_string());
+        };
+        let meta = match std::fs::symlink_metadata(folder.join(&path)) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                unreadable(error);
+                continue;
+            }
+        };
+        if meta.is_dir() {
+            match std::fs::read_dir(folder.join(&path)) {
+                Ok(entries) => pending.extend(entries.flatten().map(|entry| path.join(entry.file_name()))),
+                Err(error) => unreadable(error),
+            }
+            continue;
+        }
         if !meta.is_file() {
             continue;
         }
@@ -242,7 +254,7 @@ fn own_files(source: &GitSource, walk: &Walk<'_>, folder: &Path, prefix: &str) -
             .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
         match read {
             Ok(_) => walk.emit_slice(file(source, &label), &bytes)?,
-            Err(error) => walk.skip(&Place::Path(&label), Skipped::Unreadable, error.kind().to_string()),
+            Err(error) => unreadable(error),
         }
     }
     Ok(())

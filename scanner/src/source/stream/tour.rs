@@ -78,6 +78,10 @@ impl<'a> Tour<'a> {
     ) -> Result<Option<io::Error>, Over> {
         self.walk.count_entry()?;
         let name = label::path(&entry.path);
+        if !entry.records.is_empty() {
+            let at = self.whole(entry.ordinal, &Arc::from(name.as_str()));
+            unpack::records(self.walk, &at, entry)?;
+        }
         let few = entry.ordinal < NAMES_MAX;
         match entry.kind {
             Kind::File => {
@@ -170,7 +174,7 @@ impl<'a> Tour<'a> {
         let mut input = Watched::new(Hashed::new(head.chain(data), true));
         let mut scanned = match (format, window) {
             (Format::Compressed(codec), Some(window)) => {
-                match decode(self.walk, codec, &mut input, window, None) {
+                match decode(self.walk, (&whole, codec), &mut input, window, Nesting::TARGET) {
                     Ok(decoded) => scan.decoded(decoded, None)?,
                     Err(error) => return Ok(Some(error)),
                 }

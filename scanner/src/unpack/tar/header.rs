@@ -70,7 +70,12 @@ struct Pax {
     sparse_name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
+    /// Everything else that is longer than a number.
+    others: Vec<u8>,
 }
+
+/// Values that are shorter hold no secret: times, sizes, owners.
+const VALUE_BYTES_MIN: usize = 12;
 
 impl Assembler {
     pub(super) fn header(&mut self, block: &[u8]) -> Result<Step, TarError> {
@@ -99,6 +104,7 @@ impl Assembler {
 
     fn entry(&mut self, header: &Header, block: &[u8], kind: EntryType, size: u64) -> Entry {
         let pax = std::mem::take(&mut self.pax);
+        let records = pax.others;
         let long_name = self.long_name.take();
         let long_link = self.long_link.take();
         let path =
@@ -122,7 +128,7 @@ impl Assembler {
         let ordinal = self.next_ordinal;
         self.next_ordinal = self.next_ordinal.saturating_add(1);
         let more_sparse_headers = header.entry_type().is_gnu_sparse() && block[482] != 0;
-        Entry { ordinal, path, kind, link, size, more_sparse_headers }
+        Entry { ordinal, path, kind, link, size, records, more_sparse_headers }
     }
 
     pub(super) fn extension(&mut self, extension: Extension, data: &[u8]) {
@@ -131,7 +137,11 @@ impl Assembler {
             Extension::LongName => self.long_name = Some(until_zero()),
             Extension::LongLink => self.long_link = Some(until_zero()),
             Extension::Pax => self.pax.read(data),
-            Extension::PaxGlobal => {}
+            Extension::PaxGlobal => {
+                let mut global = Pax::default();
+                global.read(data);
+                self.pax.others.append(&mut global.others);
+            }
         }
     }
 }
@@ -148,10 +158,19 @@ impl Pax {
                 b"GNU.sparse.name" => self.sparse_name = Some(value.to_vec()),
                 b"linkpath" => self.link = Some(value.to_vec()),
                 b"size" => self.size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
-                _ => {}
+                _ if value.len() < VALUE_BYTES_MIN || is_time(value) => {}
+                _ => {
+                    self.others.extend_from_slice(record);
+                    self.others.push(b'\n');
+                }
             }
         }
     }
+}
+
+/// Seconds with a fraction.
+fn is_time(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'))
 }
 
 fn pax_record(data: &[u8]) -> Option<(&[u8], &[u8])> {
