@@ -21,7 +21,7 @@ mod utf7;
 
 use std::ops::Range;
 
-pub use gzip::{Allowance, Gaps, Totals};
+pub use gzip::{Allowance, Gaps, INFLATED_BYTES_MIN, Totals};
 
 /// How often a piece may be decoded again: base64 in JSON in base64 is seen in the wild, more is not.
 pub const DEPTH_MAX: usize = 4;
@@ -127,6 +127,14 @@ pub struct Part<'h> {
 }
 
 impl Progress {
+    /// Whether nothing that is decoded reaches beyond this place.
+    pub fn ends_before(&self, place: u64) -> bool {
+        let Self { base64, gzip: _, utf16, escape, lines, entity, quoted, joined, utf7 } = self;
+        [base64, utf16, escape, lines, entity, quoted, joined, utf7]
+            .into_iter()
+            .all(|run| run.ends_before(place))
+    }
+
     /// Finds what can be decoded in a part and hands over each piece, in `buffer`.
     pub fn decode(
         &mut self,

@@ -11,6 +11,7 @@ mod expression;
 mod fill;
 mod guard;
 pub mod known;
+mod parts;
 mod position;
 mod prefilter;
 mod raw;
@@ -133,6 +134,21 @@ pub struct Scratch {
     levels: Vec<Level>,
 }
 
+/// Idle buffers. A thread takes some for the length of a haystack, so that one inside another gets its own.
+#[derive(Default)]
+pub struct Scratches(Mutex<Vec<Scratch>>);
+
+impl Scratches {
+    /// Lends buffers.
+    pub fn with<T>(&self, engine: &Engine, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        let idle = lock(&self.0).pop();
+        let mut scratch = idle.unwrap_or_else(|| engine.scratch());
+        let done = work(&mut scratch);
+        lock(&self.0).push(scratch);
+        done
+    }
+}
+
 #[derive(Default)]
 struct Level {
     found: Found,
@@ -224,14 +240,7 @@ impl Engine {
         window_bytes: usize,
     ) -> Result<Searched, ReadError> {
         let totals = decode::Totals::new(self.ratio);
-        let mut run = Run {
-            engine: self,
-            scratch,
-            totals: &totals,
-            raws: Vec::new(),
-            position: Position::START,
-            is_full: false,
-        };
+        let mut run = Run::new(self, scratch, &totals);
         if let Some(level) = run.scratch.levels.first_mut() {
             level.renew();
         }
@@ -294,7 +303,11 @@ struct Run<'e, 's> {
     is_full: bool,
 }
 
-impl Run<'_, '_> {
+impl<'e, 's> Run<'e, 's> {
+    fn new(engine: &'e Engine, scratch: &'s mut Scratch, totals: &'s decode::Totals) -> Self {
+        Self { engine, scratch, totals, raws: Vec::new(), position: Position::START, is_full: false }
+    }
+
     fn finish(self, bytes: u64) -> Searched {
         Searched {
             bytes,
@@ -352,22 +365,11 @@ impl Run<'_, '_> {
         if new.is_empty() {
             return;
         }
-        new.sort_by_key(|raw| raw.span.start);
         // No later window has a hit before this place.
         let floor = window.owned.start.saturating_sub(BEFORE_MAX);
         self.position.advance(window.bytes, window.base, window.base + floor as u64);
         let mut position = self.position;
-        for raw in new {
-            position.advance(window.bytes, window.base, raw.span.start);
-            (raw.line, raw.column) = position.line_column();
-            raw.column_utf16 = position.column_utf16();
-            raw.allowed = trust::is_allowed(verify::lines_of(window.bytes, window.base, &raw.span));
-            if raw.decoded.first().is_some_and(|label| label.starts_with("utf-16")) {
-                // Two bytes a letter; the byte order mark, should there be one, stands in the first line.
-                raw.column = raw.column.div_ceil(2);
-                raw.column_utf16 = raw.column;
-            }
-        }
+        place(new, window, &mut position);
         self.limit(window);
     }
 
@@ -465,6 +467,22 @@ impl Run<'_, '_> {
             raw.span = piece.map.outer(raw.span.clone());
             raw.match_span = piece.map.outer(raw.match_span.clone());
             raw.decoded.insert(0, piece.label);
+        }
+    }
+}
+
+/// Tells the lines and columns of matches, and whether their lines ask to allow them.
+fn place(raws: &mut [Raw], window: &Window<'_>, position: &mut Position) {
+    raws.sort_by_key(|raw| raw.span.start);
+    for raw in raws {
+        position.advance(window.bytes, window.base, raw.span.start);
+        (raw.line, raw.column) = position.line_column();
+        raw.column_utf16 = position.column_utf16();
+        raw.allowed = trust::is_allowed(verify::lines_of(window.bytes, window.base, &raw.span));
+        if raw.decoded.first().is_some_and(|label| label.starts_with("utf-16")) {
+            // Two bytes a letter; the byte order mark, should there be one, stands in the first line.
+            raw.column = raw.column.div_ceil(2);
+            raw.column_utf16 = raw.column;
         }
     }
 }

@@ -11,12 +11,12 @@ use shared::finding::{Action, Finding, Report, RuleId, ScannedImage, Tool, Verdi
 use shared::fingerprint::KeyOrigin;
 use shared::verdict::Verdict;
 
-use crate::blob::{Blob, Flow, Provenance, Sink, Source};
+use crate::blob::{Blob, Content, Flow, Provenance, Sink, Source};
 use crate::collect::{Collected, Collector};
 use crate::decode::Gaps;
 use crate::interrupt::Interrupt;
 use crate::known::{Life, Told};
-use crate::matcher::{Engine, Scratch, Searched, known};
+use crate::matcher::{Engine, Scratches, Searched, known};
 use crate::plan::ScanPlan;
 use crate::policy::{Judge, OpaqueMeans, Policy};
 use crate::redact::{Found, Redactor};
@@ -31,6 +31,10 @@ const LOCATIONS_MAX: usize = 1000;
 
 /// How many layers a report lists, of all images together: a manifest may name any number.
 const LAYERS_MAX: usize = 10_000;
+
+/// Files of this size are searched by all threads, in parts of that size.
+const LARGE_BYTES_MIN: usize = 16 << 20;
+const PART_BYTES: usize = 4 << 20;
 
 /// What a scan gives.
 pub struct Outcome {
@@ -92,7 +96,7 @@ pub fn run(plan: ScanPlan, interrupt: &Interrupt, opened: impl FnOnce()) -> Resu
         engine: &engine,
         interrupt,
         collector: Collector::default(),
-        scratches: Mutex::new(Vec::new()),
+        scratches: Scratches::default(),
         bytes_decoded: AtomicU64::new(0),
         gaps: Mutex::default(),
     };
@@ -154,8 +158,7 @@ struct Search<'a> {
     engine: &'a Engine,
     interrupt: &'a Interrupt,
     collector: Collector,
-    /// Idle buffers. A thread takes one for the length of a blob, so that a blob inside a blob gets its own.
-    scratches: Mutex<Vec<Scratch>>,
+    scratches: Scratches,
     bytes_decoded: AtomicU64,
     /// Blobs that were not searched to the end, or not decoded.
     gaps: Mutex<Coverage>,
@@ -166,14 +169,15 @@ impl Search<'_> {
         if self.interrupt.is_requested() {
             return Flow::Stop;
         }
-        let idle = collect::lock(&self.scratches).pop();
-        let mut scratch = idle.unwrap_or_else(|| self.engine.scratch());
-        let searched = match self.engine.search(blob.content, &mut scratch) {
-            Ok(searched) => searched,
-            // The source that made the reader has noted the failure; what was read until then counts.
-            Err(error) => error.searched,
+        let searched = match blob.content {
+            Content::Slice(bytes) if bytes.len() >= LARGE_BYTES_MIN && rayon::current_num_threads() > 1 => {
+                self.engine.search_in_parts(bytes, PART_BYTES, &self.scratches)
+            }
+            content => self.scratches.with(self.engine, |scratch| {
+                // The source that made the reader has noted the failure; what was read until then counts.
+                self.engine.search(content, scratch).unwrap_or_else(|error| error.searched)
+            }),
         };
-        collect::lock(&self.scratches).push(scratch);
         self.bytes_decoded.fetch_add(searched.bytes, Ordering::Relaxed);
         if searched.is_cut || searched.gaps != Gaps::default() {
             self.note(&blob.provenance, &searched);

@@ -13,7 +13,7 @@ use super::base64::append;
 use super::{Map, OVERLAP, PIECE, Piece};
 
 /// Until the streams of a haystack have become more than this, their ratio is not looked at.
-const INFLATED_BYTES_MIN: u64 = 16 << 20;
+pub const INFLATED_BYTES_MIN: u64 = 16 << 20;
 
 /// What is inflated at once: deflate makes at most a thousandfold of it.
 const STEP_BYTES: usize = 256;
@@ -38,6 +38,18 @@ pub struct Gaps {
     pub is_too_deep: bool,
 }
 
+impl Gaps {
+    /// Those of two parts.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            is_limited: self.is_limited || other.is_limited,
+            is_damaged: self.is_damaged || other.is_damaged,
+            is_too_deep: self.is_too_deep || other.is_too_deep,
+        }
+    }
+}
+
 impl Totals {
     /// For one haystack; the ratio is the limit of that name.
     pub fn new(ratio: u64) -> Self {
@@ -47,6 +59,11 @@ impl Totals {
     /// What was not decoded.
     pub fn gaps(&self) -> Gaps {
         self.gaps.get()
+    }
+
+    /// Bytes that were inflated.
+    pub fn made(&self) -> u64 {
+        self.made.get()
     }
 
     /// Notes a gap.

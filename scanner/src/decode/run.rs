@@ -40,6 +40,11 @@ impl Taken {
 }
 
 impl Progress {
+    /// Whether no run reaches beyond this place.
+    pub fn ends_before(&self, place: u64) -> bool {
+        self.next.is_none() && self.done <= place
+    }
+
     /// Goes through the part. `first` finds the start of the first run that begins in a range, `take` works on
     /// one stretch.
     pub fn walk(

@@ -234,6 +234,7 @@ fn a_stream_that_fails_keeps_what_was_found() {
 mod invariance {
     use super::{Drip, RULES, engine};
     use crate::blob::Content;
+    use crate::matcher::Scratches;
     use proptest::prelude::*;
 
     /// Secrets, beginnings of secrets, and text between them.
@@ -289,6 +290,9 @@ mod invariance {
             let content = Content::Stream { reader: &mut reader, size_hint: None };
             let streamed = engine.search_in_windows(content, &mut scratch, window.max(512)).unwrap();
             prop_assert_eq!(&whole.hits, &streamed.hits);
+            let parted = engine.search_in_parts(&haystack, window.max(64), &Scratches::default());
+            prop_assert_eq!(&whole.hits, &parted.hits);
+            prop_assert_eq!((whole.bytes, whole.gaps), (parted.bytes, parted.gaps));
             prop_assert_eq!(streamed.bytes, haystack.len() as u64);
             prop_assert!(!RULES.is_empty());
         }
