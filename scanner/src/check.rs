@@ -27,6 +27,10 @@
 //! | `token` | the same, and whether the words before it name a token | tokens announced by words |
 //! | `password-call` | the same, and what the function's name is about | arguments of functions |
 //! | `password-value`, `password-strong` | the value alone, where its place leaves no doubt | SQL, command lines, configuration files |
+//! | `password-setting` | the same, and whether it closes a list of arguments | lines of configuration files |
+//! | `password-told` | letters with digits or symbols | sentences and tables |
+//! | `key-argument` | whether a value is no word and no name | keys given to functions of cryptography |
+//! | `named-value` | the name in quotes or an element, and the value | XML, property lists, arguments |
 //! | `password` | whether a value looks like a password somebody uses | assignments to passwords |
 
 pub(crate) mod alphabet;
@@ -95,12 +99,16 @@ const CHECKS: &[Check] = &[
     other("jwt", jwt::jwt),
     other("key-32", encoded::key_32),
     other("key-64", encoded::key_64),
+    other("key-argument", guess::key_argument),
     other("luhn", luhn::luhn),
+    other("named-value", guess::named_value),
     checksum("nkey", encoded::nkey),
     checksum("npm-crc32", crc32::npm),
     other("password", guess::password),
     other("password-call", guess::password_call),
+    other("password-setting", guess::password_setting),
     other("password-strong", guess::password_strong),
+    other("password-told", guess::password_told),
     other("password-value", guess::password_value),
     other("pem", pem::private_key),
     other("prefixed", guess::prefixed),

@@ -27,7 +27,10 @@ fn looks_at(check: &str) -> Option<&'static str> {
         "key-32" | "key-64" => "the length of the decoded key",
         "luhn" => "the digit sum",
         "password" => "whether the value looks like a password that somebody uses",
-        "password-strong" | "password-value" => "the value alone",
+        "password-strong" | "password-value" | "key-argument" => "the value alone",
+        "password-setting" => "a setting that fills its line",
+        "password-told" => "letters with digits or symbols in a sentence",
+        "named-value" => "the name beside it, and the value",
         "password-call" => {
             "whether the value looks like a password, and the function's name like one that takes it"
         }

@@ -123,6 +123,8 @@ pub struct Engine {
     known: Option<Known>,
     /// How many times larger gzip in base64 may become: the limit `ratio`.
     ratio: u64,
+    /// Rules for small files, with the largest size of each.
+    small: Vec<(RuleIndex, usize)>,
 }
 
 /// The buffers of one thread.
@@ -187,6 +189,8 @@ impl Engine {
         let verifier = Verifier::new(&rules);
         let guards = prefilter.entries().iter().map(|_| OnceLock::new()).collect();
         let programs = Mutex::default();
+        let small = rules.iter().map(|(index, rule)| (index, rule.anchors.small_file));
+        let small = small.filter(|(_, bytes)| *bytes > 0).collect();
         Ok(Self {
             rules,
             key,
@@ -195,6 +199,7 @@ impl Engine {
             programs,
             verifier,
             known: None,
+            small,
             ratio: Limits::default().ratio,
         })
     }
@@ -397,6 +402,9 @@ impl<'e, 's> Run<'e, 's> {
             for candidate in &level.found.candidates {
                 self.candidate(window, candidate, &mut level.done, found);
             }
+            if depth == 0 && window.base == 0 && window.owned == (0..window.bytes.len()) {
+                self.small_file(window.bytes, found);
+            }
         }
         if let Some(known) = self.engine.known.as_ref().filter(|_| found.len() < 2 * MATCHES_MAX) {
             known.search(window, &self.engine.key, found);
@@ -452,6 +460,20 @@ impl<'e, 's> Run<'e, 's> {
                 None => done.push((index, until)),
             }
             found.extend(raw);
+        }
+    }
+
+    /// Tries the rules for small files at each line of one.
+    fn small_file(&mut self, bytes: &[u8], found: &mut Vec<Raw>) {
+        let engine = self.engine;
+        for (index, _) in engine.small.iter().filter(|(_, largest)| bytes.len() <= *largest) {
+            let rule = (*index, engine.rules.rule(*index));
+            let newlines = memchr::memchr_iter(b'\n', bytes).map(|newline| newline + 1);
+            for anchor in std::iter::once(0).chain(newlines).filter(|start| *start < bytes.len()) {
+                let place = Place { bytes, base: 0, anchor };
+                let verified = engine.verifier.verify(rule, &engine.key, &place, &mut self.scratch.memories);
+                found.extend(verified.and_then(|(_, raw)| raw));
+            }
         }
     }
 

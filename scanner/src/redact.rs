@@ -15,7 +15,7 @@ use shared::fingerprint::Fingerprint;
 use shared::secret::Redacted;
 
 use crate::blob::Content;
-use crate::matcher::{Engine, Scratch};
+use crate::matcher::{Engine, Hit, Scratch};
 
 /// What stands in place of a secret.
 pub const MASK: &str = "[redacted]";
@@ -121,7 +121,10 @@ impl<'e> Redactor<'e> {
             Err(error) => error.searched,
         };
         let position = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
-        searched.hits.iter().map(|hit| position(hit.span.start)..position(hit.span.end)).collect()
+        // A text of ours is no file: rules for files that are one bare value say nothing about it.
+        let of_texts = |hit: &&Hit| self.engine.rules().rule(hit.rule).anchors.small_file == 0;
+        let hits = searched.hits.iter().filter(of_texts);
+        hits.map(|hit| position(hit.span.start)..position(hit.span.end)).collect()
     }
 
     /// What repeats a secret of this run.

@@ -275,6 +275,7 @@ impl RuleSet {
             keywords: Vec::new(),
             preview: 0,
             max_match: None,
+            max_file: None,
             entropy: None,
             stopwords: Vec::new(),
             check: None,
@@ -292,6 +293,7 @@ impl RuleSet {
             after: 0,
             tail: None,
             shape: Vec::new(),
+            small_file: 0,
             word: false,
         };
         let rule = Rule { confidence: Confidence::Known, ..Rule::new(Loaded { definition, anchors }) };

@@ -34,8 +34,11 @@ pub(super) fn token(secret: &[u8], matched: &[u8]) -> Outcome {
     {
         return Outcome::Fails("a fingerprint");
     }
+    // `acme ACCESS …` and `acmePrivate: …` name a kind of key.
+    let lower = phrase.to_ascii_lowercase();
+    let short_of_key = lower.ends_with(b"access") || lower.ends_with(b"private");
     match name::kind_of(&phrase) {
-        name::Kind::None => Outcome::Fails("the name says that something else stands here"),
+        name::Kind::None if !short_of_key => Outcome::Fails("the name says that something else stands here"),
         _ if secret.len() < 16 && secret.iter().all(u8::is_ascii_alphabetic) => Outcome::Fails("a word"),
         _ => random(secret, matched),
     }
@@ -93,7 +96,9 @@ pub(super) fn password(secret: &[u8], matched: &[u8]) -> Outcome {
         quoted(site, secret)
     } else {
         shape::is_bare_password(secret, site.operator)
-            || site.kind == name::Kind::Password && shape::is_written_password(secret)
+            || site.kind != name::Kind::Token
+                && shape::is_written_password(secret)
+                && (site.kind == name::Kind::Password || !secret.contains(&b'_'))
     };
     if plausible { Outcome::Open } else { Outcome::Fails("reads like code, a label or a name") }
 }
@@ -108,6 +113,53 @@ pub(super) fn password_value(secret: &[u8], matched: &[u8]) -> Outcome {
         shape::Text::Prose => Outcome::Fails("reads like a label"),
         shape::Text::Word if shape::is_of_a_sentence(secret) => Outcome::Fails("a word of a sentence"),
         shape::Text::Strong | shape::Text::Phrase | shape::Text::Word => Outcome::Open,
+    }
+}
+
+/// The value of a setting that fills its line, with nothing quoted: a password, unless it closes a list of arguments.
+pub(super) fn password_setting(secret: &[u8], matched: &[u8]) -> Outcome {
+    let at = memchr::memmem::rfind(matched, secret).unwrap_or(0);
+    let behind = matched.get(at + secret.len()..).unwrap_or_default();
+    if behind.iter().any(|byte| b")]}".contains(byte)) {
+        return Outcome::Fails("an argument");
+    }
+    let line = memchr::memrchr(b'\n', &matched[..at]).map_or(0, |newline| newline + 1);
+    if name::Site::of(secret, &matched[line..]).kind != name::Kind::Password {
+        return Outcome::Fails("the name says that something else stands here");
+    }
+    // `password: Kennwort` is a label, `Password = TPassword` a type.
+    if secret.iter().all(u8::is_ascii_alphabetic) && secret.iter().any(u8::is_ascii_uppercase) {
+        return Outcome::Fails("a word");
+    }
+    // `secret:app/db`: the place of a secret that is kept elsewhere.
+    let place = secret.contains(&b':') && secret.contains(&b'/');
+    if place || secret.iter().any(|byte| b"()[]{},;|".contains(byte)) {
+        return Outcome::Fails("reads like code");
+    }
+    password_value(secret, matched)
+}
+
+/// A value beside a name that stands in quotes or an element of its own.
+pub(super) fn named_value(secret: &[u8], matched: &[u8]) -> Outcome {
+    if let Some(why) = common_faults(secret, matched) {
+        return Outcome::Fails(why);
+    }
+    let before = &matched[..memchr::memmem::rfind(matched, secret).unwrap_or(0)];
+    let kind = name::first_kind(before);
+    let site = name::Site { kind, operator: name::Operator::Equals, quoted: true, odd_quote: false };
+    if kind != name::Kind::None && (quoted(site, secret) || shape::is_random(secret)) {
+        Outcome::Open
+    } else {
+        Outcome::Fails("reads like code, a label or a name")
+    }
+}
+
+/// A password told in a sentence or a table, without quotes: digits or symbols make it one.
+pub(super) fn password_told(secret: &[u8], matched: &[u8]) -> Outcome {
+    match common_faults(secret, matched) {
+        Some(why) => Outcome::Fails(why),
+        None if shape::is_told_password(secret) || shape::is_random(secret) => Outcome::Open,
+        None => Outcome::Fails("a word of a sentence"),
     }
 }
 
@@ -150,8 +202,33 @@ fn quoted(site: name::Site, secret: &[u8]) -> bool {
     }
 }
 
-/// What rules both out.
+/// Whether the value could be the key that a function of cryptography gets, whose name says `sha256` or `aes`.
+pub(super) fn key_argument(secret: &[u8], _matched: &[u8]) -> Outcome {
+    match faults(secret) {
+        Some(why) => Outcome::Fails(why),
+        None if shape::Text::of(secret) == shape::Text::Strong || shape::is_random(secret) => Outcome::Open,
+        None => Outcome::Fails("a word"),
+    }
+}
+
+/// What rules both out, also by what stands before.
 fn common_faults(secret: &[u8], matched: &[u8]) -> Option<&'static str> {
+    if let Some(why) = faults(secret) {
+        return Some(why);
+    }
+    let before = &matched[..memchr::memmem::rfind(matched, secret).unwrap_or(0)];
+    if before.ends_with(b"::") {
+        return Some("a part of a symbol");
+    }
+    let hash = [&b"sha256"[..], b"sha512", b"sha384", b"sha1", b"md5", b"integrity", b"checksum", b"h1:"];
+    if hash.iter().any(|word| memchr::memmem::find(before, word).is_some()) {
+        return Some("a hash of public content");
+    }
+    None
+}
+
+/// What no value is.
+fn faults(secret: &[u8]) -> Option<&'static str> {
     if secret.is_empty() || !secret.iter().any(u8::is_ascii_alphanumeric) {
         return Some("no letter and no digit");
     }
@@ -166,14 +243,6 @@ fn common_faults(secret: &[u8], matched: &[u8]) -> Option<&'static str> {
     }
     if placeholder::is_placeholder(secret) {
         return Some("a placeholder");
-    }
-    let before = &matched[..memchr::memmem::rfind(matched, secret).unwrap_or(0)];
-    if before.ends_with(b"::") {
-        return Some("a part of a symbol");
-    }
-    let hash = [&b"sha256"[..], b"sha512", b"sha384", b"sha1", b"md5", b"integrity", b"checksum", b"h1:"];
-    if hash.iter().any(|word| memchr::memmem::find(before, word).is_some()) {
-        return Some("a hash of public content");
     }
     None
 }

@@ -57,8 +57,13 @@ pub(super) fn url(secret: &[u8], matched: &[u8]) -> Outcome {
     }
     // `user:password@localhost` is how documentation writes a URL.
     let said = stand_in && STAND_INS.contains(&user.to_ascii_lowercase().as_slice());
+    if memchr::memmem::find(secret, b"%s").is_some() {
+        return Outcome::Fails("a format");
+    }
     let own = [&b"localhost"[..], b"127.0.0.1", b"[::1]"].iter().any(|name| host.starts_with(name));
-    if said && (own || web && is_local(host)) {
+    // What brokers are shipped with, and refuse from other machines.
+    let shipped = own && secret == b"guest" && user == b"guest";
+    if shipped || said && (own || web && is_local(host)) {
         return Outcome::Fails("a stand-in for user, password and host");
     }
     match (stand_in || placeholder::has_stand_in(&lower) || secret == user, is_local(host)) {

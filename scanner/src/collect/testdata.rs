@@ -29,8 +29,10 @@ const FOLDERS: [&str; 20] = [
     "specs",
 ];
 /// Words that stand in the names of test and example files, between separators.
-const WORDS: [&str; 9] =
-    ["test", "tests", "spec", "example", "sample", "fixture", "fixtures", "mock", "dummy"];
+const WORDS: [&str; 14] = [
+    "test", "tests", "testing", "testdata", "spec", "example", "examples", "sample", "samples", "fixture",
+    "fixtures", "mock", "mocks", "dummy",
+];
 
 /// Whether a location lies among test data.
 pub fn is_test_data(location: &Location) -> bool {
@@ -65,6 +67,7 @@ mod tests {
             ".env.example",
             "config.sample.yml",
             "test_login.py",
+            "apis/kms-2014.examples.json",
         ] {
             assert!(in_test_data(path, &[]), "{path}");
         }

@@ -51,6 +51,8 @@ pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
     let mut standing: BTreeMap<u64, u64> = BTreeMap::new();
     let mut hits = Vec::new();
     for raw in raws {
+        // Whether a rule with a path holds is only known per place: it hides nothing here, and meets the others there.
+        let of_some_paths = !rules.rule(raw.rule).definition.path.is_empty();
         let mut covered = raw.span.clone();
         if raw.confidence == Confidence::Known {
             // What is known comes first and falls to nothing: a dead value must not hide a live one in it.
@@ -58,10 +60,12 @@ pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
                 standing.remove(&other.start);
                 covered = covered.start.min(other.start)..covered.end.max(other.end);
             }
-        } else if overlapping(&standing, &covered).is_some() {
+        } else if !of_some_paths && overlapping(&standing, &covered).is_some() {
             continue;
         }
-        standing.insert(covered.start, covered.end);
+        if !of_some_paths {
+            standing.insert(covered.start, covered.end);
+        }
         hits.push(Hit {
             rule: raw.rule,
             confidence: raw.confidence,

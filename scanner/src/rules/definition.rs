@@ -46,6 +46,10 @@ pub struct Definition {
     /// The longest match, from its anchor: `4KiB`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_match: Option<String>,
+    /// The largest file in which it is looked for, as `4KiB`: a rule for files that are one bare value needs no fixed
+    /// text, and is tried at each line of such files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_file: Option<String>,
     /// Shannon entropy in bits a byte that the secret must exceed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entropy: Option<f64>,
@@ -151,7 +155,8 @@ pub struct PathCondition {
 }
 
 impl PathCondition {
-    fn is_empty(&self) -> bool {
+    /// Whether it holds for every path.
+    pub fn is_empty(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
     }
 }

@@ -184,6 +184,7 @@ fn definition(
         keywords: if needed { keywords } else { Vec::new() },
         preview: 0,
         max_match: Some("4KiB".to_owned()),
+        max_file: None,
         entropy: rule.entropy.filter(|entropy| *entropy > 0.0),
         stopwords,
         check: None,

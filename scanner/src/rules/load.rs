@@ -15,6 +15,8 @@ pub const BEFORE_MAX: usize = 4 * 1024;
 pub const MATCH_DEFAULT: usize = 4 * 1024;
 /// The longest match that a rule may ask for: an 8192-bit PEM key with CRLF and indentation fits.
 pub const MATCH_MAX: usize = 64 * 1024;
+/// The largest file of which each line may be tried: more would cost every scan.
+pub const SMALL_FILE_MAX: usize = 4 * 1024;
 /// A weaker string stands in ordinary text so often that the expression would run all the time.
 const COMMONNESS_MAX: f64 = 40.0;
 
@@ -60,6 +62,9 @@ pub struct Anchors {
     pub tail: Option<String>,
     /// The bytes at the string's first places and behind it, as ranges, as far as they are bounded.
     pub shape: Vec<Vec<(u8, u8)>>,
+    /// The largest file in which each line is tried instead; 0 for none.
+    #[serde(default)]
+    pub small_file: usize,
     /// No letter, digit or underscore stands before the string, which is the match's beginning.
     pub word: bool,
 }
@@ -249,6 +254,9 @@ pub fn check(definition: &Definition, problems: &mut Vec<FieldProblem>) -> Optio
                        name the fixed parts of the expression";
         tell("keywords", true, message.to_owned());
     }
+    if let Some(size) = &definition.max_file {
+        return small_file(size, &hir, definition, &mut tell);
+    }
     let parts = literals::parts(&hir);
     let Some(best) = literals::best(&parts) else {
         let message = "no fixed text of two bytes or more is in every match, so that every byte of every file \
@@ -269,7 +277,37 @@ pub fn check(definition: &Definition, problems: &mut Vec<FieldProblem>) -> Optio
         after: longest.saturating_sub(best.before_min).min(max_match),
         tail: best.tail.as_ref().map(|tail| tail::relaxed(tail, counted).to_string()),
         shape: best.tail.as_ref().map(tail::shape).unwrap_or_default(),
+        small_file: 0,
         word: best.before_max == Some(0) && starts_word(&hir),
+    })
+}
+
+/// Where a rule for small files is looked for: at the start of each line of theirs.
+fn small_file(
+    size: &str,
+    hir: &Hir,
+    definition: &Definition,
+    tell: &mut dyn FnMut(&'static str, bool, String),
+) -> Option<Anchors> {
+    let Some(bytes) = bytes_of(size).filter(|bytes| (1..=SMALL_FILE_MAX).contains(bytes)) else {
+        tell("max_file", true, "write a size up to `4KiB`".to_owned());
+        return None;
+    };
+    if definition.path.include.is_empty() {
+        let message = "a rule for small files needs a path: write `path = { include = ['\\.key$'] }`";
+        tell("max_file", true, message.to_owned());
+        return None;
+    }
+    let longest = hir.properties().maximum_len().unwrap_or(usize::MAX);
+    Some(Anchors {
+        literals: Vec::new(),
+        before_min: 0,
+        before_max: 0,
+        after: longest.min(bytes),
+        tail: None,
+        shape: Vec::new(),
+        small_file: bytes,
+        word: false,
     })
 }
 

@@ -1,10 +1,10 @@
-//! How the rules do on text that nobody tuned them to: some 1,400 files made from templates, by kind.
+//! How the rules do on text that nobody tuned them to: some 4,500 files made from templates, by kind.
 //!
-//! `variations/positives.txt` holds credentials as people and programs write them, `negatives.txt` what only looks like
-//! one. A line `:= NAME = a | b` is a list of templates for values (as in rules' examples), `:: name = a | b` a list of
+//! `variations/positives.txt` and `surroundings.txt` hold credentials as people and programs write them, `negatives.txt`
+//! and `ordinary.txt` what only looks like one. A line `:= NAME = a | b` is a list of templates for values (as in rules' examples), `:: name = a | b` a list of
 //! plain alternatives; `«NAME»` takes one. In the positives, what is drawn from a name in capitals is the secret: a
 //! finding must lie on one of its lines. `== kind xN` begins a kind, each of whose texts is made N times with other
-//! words; `---` parts texts. The seed is fixed; `KEYTURN_VARIATIONS_SEED` takes another, and
+//! words; `---` parts texts; a text may begin with `>> NAME`, the name of its file. The seed is fixed; `KEYTURN_VARIATIONS_SEED` takes another, and
 //! `KEYTURN_VARIATIONS_KEEP=FOLDER` keeps the files and a list of what was missed.
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,12 +24,15 @@ const REPORTED_MAX: usize = 1;
 fn credentials_in_many_forms_are_found_and_what_looks_like_one_is_left_alone() {
     let bench = Bench::new();
     let seed = std::env::var("KEYTURN_VARIATIONS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(11);
-    let positives = Sheet::read("positives.txt").cases(seed);
-    let negatives = Sheet::read("negatives.txt").cases(seed + 1);
+    let cases = |sheets: [&str; 2], seed: u64| -> Vec<Case> {
+        sheets.iter().flat_map(|sheet| Sheet::read(sheet).cases(seed)).collect()
+    };
+    let positives = cases(["positives.txt", "surroundings.txt"], seed);
+    let negatives = cases(["negatives.txt", "ordinary.txt"], seed + 1);
     let folder = bench.path("files");
     for (set, cases) in [("positive", &positives), ("negative", &negatives)] {
         for (index, case) in cases.iter().enumerate() {
-            bench.write(&format!("files/{set}{index:04}.txt"), &case.text);
+            bench.write(&format!("files/{}", case.path(set, index)), &case.text);
         }
     }
     let run = bench.run(&["scan", "files", "--format", "json"]);
@@ -37,19 +40,19 @@ fn credentials_in_many_forms_are_found_and_what_looks_like_one_is_left_alone() {
     let mut found: HashMap<String, Vec<(usize, String)>> = HashMap::new();
     for finding in report["findings"].as_array().unwrap() {
         for place in finding["locations"].as_array().unwrap() {
-            let name = Path::new(place["path"].as_str().unwrap()).file_name().unwrap();
+            let path = place["path"].as_str().unwrap();
             let lines =
                 (place["line"].as_u64().unwrap() as usize, finding["rule"].as_str().unwrap().to_owned());
-            found.entry(name.to_string_lossy().into_owned()).or_default().push(lines);
+            found.entry(path.to_owned()).or_default().push(lines);
         }
     }
     let nothing = Vec::new();
-    let hits = |set: &str, index: usize| found.get(&format!("{set}{index:04}.txt")).unwrap_or(&nothing);
+    let hits = |set: &str, index: usize, case: &Case| found.get(&case.path(set, index)).unwrap_or(&nothing);
     let mut table: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
     let mut list = String::new();
     for (set, cases) in [("positive", &positives), ("negative", &negatives)] {
         for (index, case) in cases.iter().enumerate() {
-            let hit = hits(set, index).iter().find(|(line, _)| set == "negative" || case.holds(*line));
+            let hit = hits(set, index, case).iter().find(|(line, _)| set == "negative" || case.holds(*line));
             for kind in [case.kind.as_str(), "all"] {
                 let count = table.entry((set, kind)).or_default();
                 count.0 += usize::from(hit.is_some());
@@ -72,7 +75,7 @@ fn credentials_in_many_forms_are_found_and_what_looks_like_one_is_left_alone() {
         std::fs::write(keep.join("list.txt"), &list).unwrap();
         let lines = |set: &str, cases: &[Case]| -> String {
             let line = |(index, case): (usize, &Case)| {
-                format!("{set}{index:04}.txt\t{}\t{}\t{}\n", case.kind, case.lines.0, case.lines.1)
+                format!("{}\t{}\t{}\t{}\n", case.path(set, index), case.kind, case.lines.0, case.lines.1)
             };
             cases.iter().enumerate().map(line).collect()
         };
@@ -102,11 +105,21 @@ fn credentials_in_many_forms_are_found_and_what_looks_like_one_is_left_alone() {
 /// One file, and the lines where its secret stands (from 1, both included; 0 for none).
 struct Case {
     kind: String,
+    /// Its file's name, if that matters.
+    name: Option<String>,
     text: String,
     lines: (usize, usize),
 }
 
 impl Case {
+    /// Where it lies in the folder.
+    fn path(&self, set: &str, index: usize) -> String {
+        match &self.name {
+            Some(name) => format!("{set}{index:04}/{name}"),
+            None => format!("{set}{index:04}.txt"),
+        }
+    }
+
     fn holds(&self, line: usize) -> bool {
         (self.lines.0..=self.lines.1).contains(&line)
     }
@@ -145,11 +158,19 @@ impl Sheet {
         let mut random = example::seeded(seed);
         let mut cases = Vec::new();
         for (kind, rounds, text) in &self.texts {
+            let named = text.strip_prefix(">> ").and_then(|named| named.split_once('\n'));
+            let (name, text) =
+                named.map_or((None, text.as_str()), |(name, text)| (Some(name.to_owned()), text));
             for _ in 0..*rounds {
                 let mut made = String::new();
                 let mut lines = None;
                 self.expand(text, &mut random, &mut made, &mut lines);
-                cases.push(Case { kind: kind.clone(), text: made + "\n", lines: lines.unwrap_or((0, 0)) });
+                cases.push(Case {
+                    kind: kind.clone(),
+                    name: name.clone(),
+                    text: made + "\n",
+                    lines: lines.unwrap_or((0, 0)),
+                });
             }
         }
         cases

@@ -13,7 +13,9 @@ pub(super) fn is_code(value: &[u8]) -> bool {
     let rooted = value.starts_with(b"/") && value.iter().filter(|&&byte| byte == b'/').count() >= 2;
     let path = (rooted && wordy * 2 >= letters)
         || [&b"./"[..], b"../", b"~/", b"C:\\"].iter().any(|start| value.starts_with(start));
-    let url = memchr::memmem::find(value, b"://").is_some();
+    let relative =
+        memchr::memmem::find(value, b"/./").is_some() || memchr::memmem::find(value, b"/../").is_some();
+    let url = relative || memchr::memmem::find(value, b"://").is_some();
     let markup = value.starts_with(b"<") || value.starts_with(b"&") && value.ends_with(b";");
     // %s, %d, {0}, {name}: formats.
     let format = value.len() <= 24
@@ -38,9 +40,11 @@ pub(super) fn is_code(value: &[u8]) -> bool {
         .any(|piece| memchr::memmem::find(value, piece).is_some());
     // `Jobs[-1].JobId`, `Name$1`, `$2$3`, `1.3.6.1.5.5.7.3.1`.
     let member = memchr::memmem::find(value, b"].").is_some() || memchr::memmem::find(value, b"[-").is_some();
+    // People put longer numbers behind a dollar sign.
     let numbered = value.iter().rposition(|byte| *byte == b'$').is_some_and(|at| {
         value[at + 1..].iter().all(u8::is_ascii_digit)
             && at + 1 < value.len()
+            && value.len() - at <= if value[0] == b'$' || value[0].is_ascii_uppercase() { 3 } else { 2 }
             && value[..at]
                 .iter()
                 .all(|byte| byte.is_ascii_alphabetic() || *byte == b'$' || byte.is_ascii_digit())
@@ -115,9 +119,10 @@ pub(super) fn is_code(value: &[u8]) -> bool {
         || numbered
         || object
         || between
+        || matches!(value.first(), Some(b',' | b';' | b')'))
         || value.starts_with(b"[]")
         || value.starts_with(b"map[")
-        || value.ends_with(b"{")
+        || [b'{', b'[', b'('].iter().any(|open| value.last() == Some(open))
 }
 
 /// Whether a value is an identifier in camel case: three words or more that are long for chance, and few digits.
@@ -194,6 +199,7 @@ pub(super) fn is_algorithm(value: &[u8]) -> bool {
                 b"ecdsa",
                 b"pbkdf2",
                 b"pkcs1",
+                b"scram",
             ]
             .contains(&lower.as_slice())
         })

@@ -67,7 +67,7 @@ static ABOUT: Words = words!(
 length len size policy policies regex regexp pattern patterns prompt title message messages msg error errors err text placeholder \
 format formats expiry expires expiration ttl header headers param params parameter parameters class classes style styles icon min max count version \
 algorithm algorithms alg encoder encoding reset prefix suffix column col env var ref refs endpoint host attr attribute property \
-properties dir directory location scope scopes issuer audience status state enabled required help description desc info question template \
+properties dir directory location encryption hasher hashers scope scopes issuer audience status state enabled required help description desc info question template \
 store stores manager provider providers service kind mode rule rules strength confirm confirmation mismatch forgot change changed update link \
 button form selector locator xpath index idx position offset handler callback validator generator fingerprint digest checksum sha \
 sha1 sha256 md5 algo usage schema group alias arn region mask char chars visible verify invalid incorrect missing wrong empty \
@@ -85,7 +85,7 @@ keypress keydown keyup passed passive passenger passport author tokenizer primar
 publickey publickeys public_keys csrf csrftoken csrfmiddlewaretoken multipass subpass renderpass onepass firstpass secondpass typekey rowkey idempotencykey objectkey keyvalue \
 whiskey jockey donkey mickey verificationkey nextpagetoken pagetoken continuationtoken nexttoken startkey endkey indexkey mapkey dictkey groupkey \
 requesttoken actiontoken uploadtoken sharedsecret exportersecret shortcutkey accesskey_attr surrogatekey lookupkey statekey configkey sitekey site_key registrykey hkey paginationtoken synctoken changetoken invisibletoken \
-expectedtoken unexpectedtoken nexttok tokentype keyid resourcekey routingkey messagekey i18nkey translationkey localekey datakey"
+publickeytoken recvkeys recvkey expectedtoken unexpectedtoken nexttok tokentype keyid resourcekey routingkey messagekey i18nkey translationkey localekey datakey"
 );
 
 impl Site {
@@ -183,6 +183,14 @@ fn split_name(before: &[u8]) -> (&[u8], &[u8]) {
     (&before[start..stop], &before[stop..])
 }
 
+/// What the first name before the secret that is about one promises: `name="Password" type="String"><value>`.
+pub(super) fn first_kind(before: &[u8]) -> Kind {
+    // Names of elements and attributes say nothing.
+    let of_markup = |name: &&[u8]| matches!(*name, b"key" | b"name" | b"string" | b"value");
+    let names = before.split(|byte| !is_name(*byte)).filter(|name| name.len() > 1 && !of_markup(name));
+    names.map(kind_of).find(|kind| *kind != Kind::None).unwrap_or(Kind::None)
+}
+
 /// Splits a name into words and judges it by them, the last ones first.
 pub(super) fn kind_of(name: &[u8]) -> Kind {
     if name.len() > 64 {
@@ -192,7 +200,11 @@ pub(super) fn kind_of(name: &[u8]) -> Kind {
     let flat: String = words.concat();
     let two = words.iter().rev().take(2).rev().map(String::as_str).collect::<String>();
     let last = words.last().map(String::as_str).unwrap_or_default();
-    if UNRELATED.has(last) || UNRELATED.has(&two) || looks_encoded(name, &words) {
+    if UNRELATED.has(last)
+        || UNRELATED.has(&two)
+        || flat.ends_with("publickeytoken")
+        || looks_encoded(name, &words)
+    {
         return Kind::None;
     }
     if words.len() > 1 && (ABOUT.has(last) || (last == "id" && !flat.ends_with("keyid"))) {

@@ -74,6 +74,13 @@ pub(super) fn is_random(value: &[u8]) -> bool {
     if value.iter().any(|byte| b"()[]{}<>;,\"'`".contains(byte)) {
         return false;
     }
+    // `store-type=PKCS12`: an assignment, not padding.
+    if let Some(at) = value.iter().position(|byte| *byte == b'=').filter(|at| at + 2 < value.len()) {
+        let name = &value[..at];
+        if name.iter().all(|byte| byte.is_ascii_lowercase() || b"-_.".contains(byte)) {
+            return false;
+        }
+    }
     let hex = value.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
     let entropy = alphabet::entropy(value);
     // A uniform draw of n letters from m has about log2(min(n, m)) bits; two thirds of that is a low bar for it.
@@ -206,7 +213,7 @@ impl Text {
     pub(super) fn of(value: &[u8]) -> Self {
         let lower = value.to_ascii_lowercase();
         let text = String::from_utf8_lossy(&lower);
-        if WORDS.has(&text) || value.len() < 4 {
+        if WORDS.has(&text) || value.len() < 4 || is_counted(&lower) {
             return Self::Code;
         }
         if value.contains(&b' ') {
@@ -272,6 +279,11 @@ pub(super) fn is_bare_password(value: &[u8], operator: Operator) -> bool {
     if name > 1 && value.get(name) == Some(&b'<') {
         return false;
     }
+    // `diag(1179`: a call, cut at its comma.
+    let called = value.iter().take_while(|byte| byte.is_ascii_alphabetic() || **byte == b'_').count();
+    if called > 2 && value.get(called) == Some(&b'(') {
+        return false;
+    }
     let count = |kind: fn(&u8) -> bool| value.iter().filter(|byte| kind(byte)).count();
     let (digits, letters) = (count(u8::is_ascii_digit), count(u8::is_ascii_alphabetic));
     if letters == 0 {
@@ -297,15 +309,62 @@ pub(super) fn is_bare_password(value: &[u8], operator: Operator) -> bool {
             && wordy * 2 < all
             && letters >= 3
             && switches(value) >= 3
+            && !is_camel(value)
             && !value.iter().any(|byte| b"./:,_-".contains(byte)))
 }
 
-/// Words of algorithms and versions, whose digits are no password's.
+/// Words of algorithms and versions, and names of variables, whose digits are no password's: `sha256`, `param2`.
 const NUMBERED: &[&[u8]] = &[
-    b"sha", b"md5", b"aes", b"utf", b"x509", b"base", b"oauth", b"rfc", b"http", b"latin", b"iso", b"int",
-    b"uint", b"float", b"pbkdf", b"bcrypt", b"ascii", b"rsa", b"tls", b"ssl", b"ipv", b"win", b"v1", b"v2",
-    b"pkcs", b"test", b"arg", b"param", b"var", b"tmp", b"str", b"byte", b"char", b"word", b"user", b"pass",
-    b"pwd", b"key", b"token", b"secret", b"value", b"field", b"step", b"row", b"line", b"col", b"item",
+    b"sha",
+    b"md5",
+    b"aes",
+    b"utf",
+    b"x509",
+    b"base",
+    b"oauth",
+    b"rfc",
+    b"http",
+    b"latin",
+    b"iso",
+    b"int",
+    b"uint",
+    b"float",
+    b"pbkdf",
+    b"bcrypt",
+    b"ascii",
+    b"rsa",
+    b"tls",
+    b"ssl",
+    b"ipv",
+    b"win",
+    b"v1",
+    b"v2",
+    b"pkcs",
+    b"test",
+    b"arg",
+    b"param",
+    b"var",
+    b"tmp",
+    b"str",
+    b"byte",
+    b"char",
+    b"word",
+    b"user",
+    b"pass",
+    b"pwd",
+    b"key",
+    b"token",
+    b"secret",
+    b"value",
+    b"field",
+    b"step",
+    b"row",
+    b"line",
+    b"col",
+    b"item",
+    b"password",
+    b"passwd",
+    b"passphrase",
 ];
 
 /// An unquoted value behind the name of a password: letters, and digits that no identifier ends with by habit.
@@ -315,17 +374,48 @@ pub(super) fn is_written_password(value: &[u8]) -> bool {
     let joints = value.iter().filter(|byte| b"_-".contains(byte)).count();
     let symbols = value.iter().filter(|byte| b"!@#%^*+?~".contains(byte)).count();
     let lower = value.to_ascii_lowercase();
-    (8..=64).contains(&value.len())
+    (6..=64).contains(&value.len())
         && digits >= 2
         && letters >= 3
-        && joints <= 1
+        && joints <= 2
+        // `WIN32_ERROR` is a type or a constant.
+        && (symbols > 0 || value.iter().any(u8::is_ascii_lowercase))
         && digits + letters + joints + symbols == value.len()
-        && !NUMBERED.iter().any(|word| lower.starts_with(word))
+        && !is_numbered(&lower)
         && !is_code(value)
         && (symbols > 0 || !is_camel(value))
         // `0x1f`, `1920x1080`, `12345kb` and dates.
         && !(value[0].is_ascii_digit() && switches(value) < 3)
         && !lower.starts_with(b"0x")
+}
+
+/// Whether a value is such a word with its number, or an address in memory or the like behind it.
+fn is_numbered(lower: &[u8]) -> bool {
+    NUMBERED.iter().filter_map(|word| lower.strip_prefix(*word)).any(|rest| {
+        let letters = rest.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+        letters <= 2 && rest.len() <= 8 && !rest.iter().any(|byte| b"!@#%^*+?~".contains(byte))
+    })
+}
+
+/// Stand-ins that tests count: `pass1`, `user2`.
+fn is_counted(lower: &[u8]) -> bool {
+    let (word, digit) = lower.split_at(lower.len().saturating_sub(1));
+    digit.iter().all(u8::is_ascii_digit)
+        && [&b"pass"[..], b"pwd", b"user", b"test", b"foo", b"bar", b"baz", b"value", b"token", b"key"]
+            .contains(&word)
+}
+
+/// Whether somebody told a password in a sentence or a table: digits among letters, and no name of a thing.
+pub(super) fn is_told_password(value: &[u8]) -> bool {
+    let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let lower = value.to_ascii_lowercase();
+    Text::of(value) == Text::Strong
+        && (digits > 0 || distinct_symbols(value) > 1)
+        && value.iter().filter(|byte| byte.is_ascii_alphabetic()).count() >= 3
+        && !is_numbered(&lower)
+        && !is_joined(value)
+        && !value.iter().any(|byte| b"()[]{}<>=,;\"'\\".contains(byte))
+        && (digits >= 2 || !is_camel(value))
 }
 
 /// Symbols and digits among letters: what nobody gives to an identifier.
