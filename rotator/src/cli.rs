@@ -45,7 +45,7 @@ pub enum Command {
     Plan(PlanArgs),
     /// Do what a plan says; one whose ground has moved is refused
     Apply(ApplyArgs),
-    /// Say where every credential stands; change nothing
+    /// Say where every credential and every Secret stands; change nothing
     Status(StatusArgs),
     /// Take over a credential that is there: it is tried at every endpoint and journalled, nothing is changed
     Adopt(OrderArgs),
@@ -229,15 +229,18 @@ pub struct ApplyArgs {
 /// What `status` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 all is well; 1 one is overdue or cannot be read; 2 usage or configuration error; 3 one needs a person.")]
+Exit codes: 0 all is well; 1 one is overdue, failed or cannot be read; 2 usage or configuration error; 3 one needs a person.")]
 pub struct StatusArgs {
-    /// Rotations by name or namespace/name; all, if none is named
+    /// Rotations and ExternalSecrets by name or namespace/name; all, if none is named
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// Where manifests come from
     #[command(flatten)]
     pub source: SourceArgs,
-    /// For people, or for programs
+    /// With --config: where the Secrets of ExternalSecrets lie, `cluster` or `dir:PATH`
+    #[arg(long, value_name = "TARGET", conflicts_with = "cluster")]
+    pub target: Option<TargetName>,
+    /// For people, for programs, or as one page that needs nothing else
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: StatusFormat,
 }
@@ -249,6 +252,8 @@ pub enum StatusFormat {
     Table,
     /// One object.
     Json,
+    /// One page.
+    Html,
 }
 
 /// What an order takes.

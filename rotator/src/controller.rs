@@ -240,9 +240,9 @@ impl Worker<'_> {
                     }
                 }
                 Some((name, since)) = polled.recv() => {
-                    self.forced.insert(name, since);
+                    self.force(name, since);
                     while let Ok((name, since)) = polled.try_recv() {
-                        self.forced.insert(name, since);
+                        self.force(name, since);
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
@@ -261,6 +261,12 @@ impl Worker<'_> {
             }
             Change::Secret(namespace, name) => self.dirty.extend(self.world.readers(&namespace, &name)),
         }
+    }
+
+    /// Its value has changed: who failed before need not wait any longer.
+    fn force(&mut self, name: String, since: Timestamp) {
+        self.retries.remove(&name);
+        self.forced.insert(name, since);
     }
 
     /// What is to be worked on now.

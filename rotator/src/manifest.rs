@@ -55,6 +55,10 @@ pub struct Manifests {
     pub config_maps: Vec<Object<ConfigValues>>,
     /// Namespaces with their labels.
     pub namespaces: Vec<Object<()>>,
+    /// What was reported before on ExternalSecrets of a cluster, by `namespace/name`; nothing for those of files.
+    pub external_secret_status: BTreeMap<String, status::ExternalSecretStatus>,
+    /// ExternalSecrets of a cluster that are wrong by themselves, and what is wrong.
+    pub unreadable_external_secrets: Vec<(String, Vec<problem::Problem>)>,
     /// What is wrong with objects of a cluster; of files it stops the run.
     pub unreadable: Vec<problem::Problem>,
     /// How many objects of other kinds were left alone.

@@ -1,4 +1,4 @@
-//! `rotator status`: where every credential stands, how old it is, and who still uses the one before.
+//! `rotator status`: where every credential and every Secret stands, how old it is, and who still uses the one before.
 //!
 //! Nothing is changed, synced or restarted: journals are read, metadata of paths, and lists of sessions.
 
@@ -11,6 +11,7 @@ use shared::journal::{Phase, Record};
 
 use crate::cli::{StatusArgs, StatusFormat};
 use crate::manifest::Manifests;
+use crate::manifest::external_secret::ExternalSecretSpec;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::RotationSpec;
 use crate::provider::{Provider, VersionState};
@@ -22,14 +23,19 @@ use crate::rotation::production::open_backend;
 use crate::rotation::resolve::{Resolved, resolve};
 use crate::rotation::spec::Strategy;
 use crate::rotation::stored::StoredJournal;
+use crate::runner;
 use crate::source::{Source, read_or_say, runtime};
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
+use crate::target::Target;
 
 pub mod line;
+pub mod page;
+pub mod secret;
 pub mod table;
 
 use line::{Facts, Line, OldSession, Report, printable};
+use secret::{Facts as SecretFacts, SecretLine};
 
 /// How many Rotations are asked about at once.
 const CONCURRENCY: usize = 16;
@@ -44,7 +50,11 @@ pub fn run(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let runtime = runtime()?;
     let report = runtime.block_on(async {
         let Some(source) = read_or_say(&args.source).await? else { return Ok(None) };
-        report(&source, &args.names).await.map(Some)
+        let target = match &args.target {
+            Some(name) => Some(runner::open_target(name).await?),
+            None => None,
+        };
+        report(&source, &args.names, target.as_ref()).await.map(Some)
     });
     runtime.shutdown_background();
     let Some(report) = report? else { return Ok(Exit::Usage) };
@@ -54,17 +64,34 @@ pub fn run(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
             serde_json::to_writer_pretty(&mut *out, &report)?;
             writeln!(out)?;
         }
+        StatusFormat::Html => page::write(&report, out)?,
     }
     Ok(report.exit())
 }
 
-/// Everything that is known now about the Rotations of these names (all, if none is named).
+/// Everything that is known now about the Rotations and ExternalSecrets of these names (all, if none is named).
+/// ExternalSecrets of files are looked for at the target.
 ///
 /// # Errors
-/// When a name is none of a Rotation.
-pub async fn report(source: &Source, names: &[String]) -> anyhow::Result<Report> {
+/// When a name is none of theirs.
+pub async fn report(source: &Source, names: &[String], target: Option<&Target>) -> anyhow::Result<Report> {
     let manifests = &source.manifests;
-    let selected = select(manifests, names)?;
+    let is_secret = |name: &str| {
+        let named = |full: &str| full == name || full.split_once('/').is_some_and(|(_, short)| short == name);
+        manifests.external_secrets.iter().any(|object| named(&object.full_name()))
+            || manifests.unreadable_external_secrets.iter().any(|(full, _)| named(full))
+    };
+    let rotations: Vec<String> = names.iter().filter(|name| !is_secret(name)).cloned().collect();
+    let selected = if rotations.is_empty() && !names.is_empty() {
+        // An ExternalSecret and a Rotation may have one name.
+        let of = |object: &&Object<RotationSpec>| names.contains(&object.full_name());
+        manifests.rotations.iter().filter(of).collect()
+    } else {
+        select(manifests, &rotations).map_err(|error| {
+            let text = error.to_string();
+            anyhow::Error::msg(text.replace("no such Rotation;", "no such Rotation or ExternalSecret;"))
+        })?
+    };
     let stores = Stores::new(manifests, Objects::new(manifests, source.client.clone()));
     let now = Timestamp::now();
     let mut lines: Vec<(usize, Line)> = stream::iter(selected.into_iter().enumerate())
@@ -77,7 +104,47 @@ pub async fn report(source: &Source, names: &[String]) -> anyhow::Result<Report>
         .await;
     stores.close().await;
     lines.sort_by_key(|(index, _)| *index);
-    Ok(Report::new(now, lines.into_iter().map(|(_, line)| line).collect()))
+    let secrets = secrets(manifests, names, target, now).await;
+    Ok(Report::new(now, lines.into_iter().map(|(_, line)| line).collect(), secrets))
+}
+
+async fn secrets(
+    manifests: &Manifests,
+    names: &[String],
+    target: Option<&Target>,
+    now: Timestamp,
+) -> Vec<SecretLine> {
+    let wanted = |full: &str| {
+        let short = full.split_once('/').map_or(full, |(_, short)| short);
+        names.is_empty() || names.iter().any(|name| name == full || name == short)
+    };
+    let mut lines = Vec::new();
+    for object in manifests.external_secrets.iter().filter(|object| wanted(&object.full_name())) {
+        let facts = match (manifests.external_secret_status.get(&object.full_name()), target) {
+            (Some(status), _) => SecretFacts::Reported(status.clone()),
+            (None, Some(target)) => at(target, object).await,
+            (None, None) => SecretFacts::Nothing,
+        };
+        lines.push(SecretLine::of(object, &facts, now));
+    }
+    for (full, problems) in manifests.unreadable_external_secrets.iter().filter(|(full, _)| wanted(full)) {
+        lines.push(SecretLine::unreadable(full.clone(), problems));
+    }
+    lines.sort_by(|left, right| left.external_secret.cmp(&right.external_secret));
+    lines
+}
+
+/// What lies where the Secret of an ExternalSecret should.
+async fn at(target: &Target, object: &Object<ExternalSecretSpec>) -> SecretFacts {
+    let name = object.spec.target_name(object.name());
+    let written_at = match target {
+        Target::Folder(folder) => folder.written_at(object.namespace(), name),
+        Target::Cluster(_) => None,
+    };
+    match target.read(object.namespace(), name).await {
+        Ok(found) => SecretFacts::Found { intact: found.map(|secret| secret.is_intact()), written_at },
+        Err(error) => SecretFacts::Unknown(error.to_string()),
+    }
 }
 
 async fn one(

@@ -17,6 +17,8 @@ yamllint    yamllint       make lint
 chromium    chromium       HTML report suites
 chromedriver chromium-driver HTML report suites
 jq          jq             pipeline suites
+faketime    faketime       clock suites
+openssl     openssl        template suites
 '
 
 has() {

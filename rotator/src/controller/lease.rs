@@ -1,5 +1,9 @@
 //! Who of several leads: a Lease of the cluster, as Kubernetes' own controllers use it.
+//!
+//! Nobody's clock is trusted but one's own, and that only for how long it was: another one's lease is over when it was
+//! seen unchanged for its whole length, whatever time stands in it. So a clock that is moved by an hour moves no lead.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,6 +32,13 @@ const GIVES_UP_AFTER: Duration = Duration::from_secs(10);
 pub struct Lease {
     api: Api<KubeLease>,
     holder: String,
+    seen: Mutex<Option<Seen>>,
+}
+
+/// Another one's lease, and since when it has been seen like this.
+struct Seen {
+    version: String,
+    since: Instant,
 }
 
 impl Lease {
@@ -35,7 +46,7 @@ impl Lease {
     pub fn new(client: Client, namespace: Option<&str>, holder: &str) -> Self {
         let own = std::fs::read_to_string(OWN_NAMESPACE).ok();
         let namespace = namespace.or(own.as_deref().map(str::trim)).unwrap_or(NAMESPACE);
-        Self { api: Api::namespaced(client, namespace), holder: holder.to_owned() }
+        Self { api: Api::namespaced(client, namespace), holder: holder.to_owned(), seen: Mutex::default() }
     }
 
     /// Takes or renews it; false while another one holds it.
@@ -68,9 +79,9 @@ impl Lease {
                 let held_by = old.holder_identity.clone().unwrap_or_default();
                 let mine = held_by == self.holder;
                 let length = u64::try_from(old.lease_duration_seconds.unwrap_or(0)).unwrap_or(0);
-                let age = old.renew_time.map(|renewed| now.duration_since(renewed.0).unsigned_abs());
-                let over = held_by.is_empty() || age.is_none_or(|age| age > Duration::from_secs(length));
-                if !mine && !over {
+                let version = lease.metadata.resource_version.clone().unwrap_or_default();
+                if !mine && !held_by.is_empty() && self.unchanged_for(&version) <= Duration::from_secs(length)
+                {
                     return Ok(false);
                 }
                 let transitions = old.lease_transitions.unwrap_or(0) + i32::from(!mine);
@@ -83,6 +94,20 @@ impl Lease {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => Err(words(&error)),
+        }
+    }
+
+    /// For how long it has been seen in this version.
+    fn unchanged_for(&self, version: &str) -> Duration {
+        // It is replaced in one step.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match &*seen {
+            Some(seen) if seen.version == version => now.duration_since(seen.since),
+            Some(_) | None => {
+                *seen = Some(Seen { version: version.to_owned(), since: now });
+                Duration::ZERO
+            }
         }
     }
 

@@ -228,8 +228,9 @@ fn tell(
     for reader in readers {
         let changed = match before {
             Some(before) => before != metadata.current_version,
-            // The first look: what was written after the last refresh was missed. A refresh is told in whole seconds.
-            None => since.zip(reader.refreshed).is_some_and(|(since, refreshed)| since > refreshed),
+            // The first look: what was written after the last refresh was missed (it is told in whole seconds), and
+            // what was never refreshed may be so now.
+            None => reader.refreshed.is_none_or(|refreshed| since.is_some_and(|since| since > refreshed)),
         };
         if changed {
             // Who listens ends only together with this.

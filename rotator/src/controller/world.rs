@@ -68,6 +68,9 @@ struct State {
     complete: BTreeSet<&'static str>,
 }
 
+/// Clocks of two machines may differ so much without being wrong.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
+
 /// What the API server holds.
 #[derive(Default)]
 pub(super) struct World {
@@ -226,11 +229,16 @@ impl World {
         readers.collect()
     }
 
-    /// The ExternalSecrets whose interval is over.
+    /// The ExternalSecrets whose interval is over, or whose refresh lies in the future: that one was told by a wrong
+    /// clock, or this one is wrong.
     pub(super) fn due(&self, now: Timestamp) -> Vec<String> {
         let state = self.lock();
-        let due =
-            state.external_secrets.iter().filter(|(_, entry)| entry.next.is_some_and(|next| next <= now));
+        let ahead = now.checked_add(CLOCKS_APART).unwrap_or(Timestamp::MAX);
+        let is_due = |entry: &Entry| {
+            let from_ahead = entry.refreshed.is_some_and(|refreshed| refreshed > ahead);
+            entry.next.is_some_and(|next| next <= now || from_ahead)
+        };
+        let due = state.external_secrets.iter().filter(|(_, entry)| is_due(entry));
         due.map(|(name, _)| name.clone()).collect()
     }
 
@@ -242,8 +250,9 @@ impl World {
     /// Every path that is read now.
     pub(super) fn watched(&self) -> Vec<Watched> {
         let state = self.lock();
-        let ready = state.external_secrets.iter().filter(|(_, entry)| entry.ready == Some(true));
-        let watched = ready.flat_map(|(name, entry)| {
+        // Also of what failed: a new value may mend it.
+        let tried = state.external_secrets.iter().filter(|(_, entry)| entry.ready.is_some());
+        let watched = tried.flat_map(|(name, entry)| {
             entry.paths.iter().map(|(store, path)| Watched {
                 store: store.clone(),
                 namespace: entry.namespace.clone(),

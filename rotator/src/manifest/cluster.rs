@@ -66,13 +66,20 @@ pub enum ClusterReadError {
 /// When a kind cannot be listed.
 pub async fn read_all(client: &Client) -> Result<Manifests, ClusterReadError> {
     let (mut manifests, live) = read(client, None).await?;
-    let there = live.into_iter().filter(|live| !live.deleting);
-    manifests.external_secrets = there.filter_map(|live| live.object.ok()).collect();
-    for value in list_of(client, KEYTURN, "ClusterRotationTarget", "clusterrotationtargets", None).await? {
+    for live in live.into_iter().filter(|live| !live.deleting) {
+        match live.object {
+            Ok(object) => {
+                manifests.external_secret_status.insert(live.name, live.status);
+                manifests.external_secrets.push(object);
+            }
+            Err(problems) => manifests.unreadable_external_secrets.push((live.name, problems)),
+        }
+    }
+    for value in ours(client, "ClusterRotationTarget", "clusterrotationtargets").await? {
         let target = parse(value, "ClusterRotationTarget", false, &mut manifests.unreadable);
         manifests.rotation_targets.extend(target);
     }
-    for value in list_of(client, KEYTURN, "Rotation", "rotations", None).await? {
+    for value in ours(client, "Rotation", "rotations").await? {
         if value.pointer("/metadata/deletionTimestamp").is_some() {
             continue;
         }
@@ -193,6 +200,14 @@ async fn list(
     namespace: Option<&str>,
 ) -> Result<Vec<Value>, ClusterReadError> {
     list_of(client, (GROUP, "v1"), kind, plural, namespace).await
+}
+
+/// Objects of our own kinds. A cluster with the operator's definitions alone has none of them.
+async fn ours(client: &Client, kind: &'static str, plural: &str) -> Result<Vec<Value>, ClusterReadError> {
+    match list_of(client, KEYTURN, kind, plural, None).await {
+        Err(ClusterReadError::NoSuchKind { .. }) => Ok(Vec::new()),
+        listed => listed,
+    }
 }
 
 async fn list_of(

@@ -5,6 +5,7 @@ use serde::Serialize;
 use shared::exit::Exit;
 use shared::journal::{Failure, NeedsPerson, Phase, PhaseName, Record, Trigger};
 
+use super::secret::SecretLine;
 use crate::manifest::object::Object;
 use crate::manifest::rotation::RotationSpec;
 use crate::rotation::context::Freeze;
@@ -47,6 +48,8 @@ pub struct Report {
     pub generated_at: Timestamp,
     /// One for each Rotation, in the order of the manifests.
     pub rotations: Vec<Line>,
+    /// One for each ExternalSecret.
+    pub external_secrets: Vec<SecretLine>,
 }
 
 /// One credential.
@@ -143,16 +146,18 @@ pub fn printable(client: &str) -> String {
 
 impl Report {
     /// The lines of all.
-    pub fn new(generated_at: Timestamp, rotations: Vec<Line>) -> Self {
-        Self { version: REPORT_VERSION, generated_at, rotations }
+    pub fn new(generated_at: Timestamp, rotations: Vec<Line>, external_secrets: Vec<SecretLine>) -> Self {
+        Self { version: REPORT_VERSION, generated_at, rotations, external_secrets }
     }
 
-    /// 3 if a person is needed, 1 if one is overdue or unreadable, else 0.
+    /// 3 if a person is needed, 1 if one is overdue, failed or unreadable, else 0.
     pub fn exit(&self) -> Exit {
         let lines = &self.rotations;
         if lines.iter().any(|line| line.needs_person.is_some()) {
             Exit::Incomplete
-        } else if lines.iter().any(|line| line.overdue_since.is_some() || line.unreadable.is_some()) {
+        } else if lines.iter().any(|line| line.overdue_since.is_some() || line.unreadable.is_some())
+            || self.external_secrets.iter().any(|line| line.state.is_bad())
+        {
             Exit::Blocked
         } else {
             Exit::Done

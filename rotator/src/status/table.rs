@@ -5,41 +5,106 @@ use std::io::Write;
 use jiff::Timestamp;
 
 use super::line::{Line, Report};
+use super::secret::SecretLine;
 
-const HEADINGS: [&str; 6] = ["ROTATION", "PHASE", "RUN", "AGE", "NEXT RUN", "STATE"];
+/// The cells of a row.
+pub type Cells<const N: usize> = [String; N];
+
+/// Of Rotations.
+pub const HEADINGS: [&str; 6] = ["ROTATION", "PHASE", "RUN", "AGE", "NEXT RUN", "STATE"];
+/// Of Secrets.
+pub const SECRET_HEADINGS: [&str; 5] = ["SECRET", "SOURCE", "AGE", "NEXT REFRESH", "STATE"];
+/// Sources in one cell; the JSON has them all.
+const SOURCES_SHOWN: usize = 2;
 /// Names of consumers in one line; the JSON has them all.
 const NAMES_SHOWN: usize = 5;
 
-/// Writes one row for each Rotation, and below it what a person should know.
+/// Writes one row for each Rotation and each ExternalSecret, and below it what a person should know.
 ///
 /// # Errors
 /// When the stream cannot be written.
 pub fn write(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
-    if report.rotations.is_empty() {
-        return writeln!(out, "no Rotations");
+    let now = report.generated_at;
+    let rotations: Vec<_> = report.rotations.iter().map(|line| (row(line, now), details(line))).collect();
+    let secrets: Vec<_> = report
+        .external_secrets
+        .iter()
+        .map(|line| (secret_row(line, now), line.message.iter().cloned().collect()))
+        .collect();
+    if secrets.is_empty() && rotations.is_empty() {
+        return writeln!(out, "no Rotations and no ExternalSecrets");
     }
-    let rows: Vec<[String; 6]> = report.rotations.iter().map(|line| row(line, report.generated_at)).collect();
-    let headings = HEADINGS.map(str::to_owned);
+    write_rows(&HEADINGS, &rotations, out)?;
+    if !rotations.is_empty() && !secrets.is_empty() {
+        writeln!(out)?;
+    }
+    write_rows(&SECRET_HEADINGS, &secrets, out)
+}
+
+fn write_rows<const N: usize>(
+    headings: &[&str; N],
+    rows: &[(Cells<N>, Vec<String>)],
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let headings = headings.map(str::to_owned);
     let width = |column: usize| {
-        rows.iter().chain([&headings]).map(|row| row[column].chars().count()).max().unwrap_or(0)
+        let cells = rows.iter().map(|(row, _)| row).chain([&headings]);
+        cells.map(|row| row[column].chars().count()).max().unwrap_or(0)
     };
-    let widths: [usize; 6] = std::array::from_fn(width);
+    let widths: [usize; N] = std::array::from_fn(width);
     write_row(&headings, &widths, out)?;
-    for (row, line) in rows.iter().zip(&report.rotations) {
+    for (row, details) in rows {
         write_row(row, &widths, out)?;
-        for detail in details(line) {
+        for detail in details {
             writeln!(out, "    {detail}")?;
         }
     }
     Ok(())
 }
 
-fn write_row(row: &[String; 6], widths: &[usize; 6], out: &mut dyn Write) -> std::io::Result<()> {
+fn write_row<const N: usize>(
+    row: &Cells<N>,
+    widths: &[usize; N],
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     let cells: Vec<String> = row.iter().zip(widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
     writeln!(out, "{}", cells.join("  ").trim_end())
 }
 
-fn row(line: &Line, now: Timestamp) -> [String; 6] {
+/// Whether somebody should look.
+pub fn is_bad(line: &Line) -> bool {
+    line.unreadable.is_some() || line.needs_person.is_some() || line.overdue_since.is_some()
+}
+
+/// One Secret, in the order of [`SECRET_HEADINGS`].
+pub fn secret_row(line: &SecretLine, now: Timestamp) -> Cells<5> {
+    let dash = || "-".to_owned();
+    let more = line.source.len().saturating_sub(SOURCES_SHOWN);
+    let mut source = line.source.iter().take(SOURCES_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        source.push_str(&format!(" and {more} more"));
+    }
+    let next = match line.next_refresh {
+        None => dash(),
+        Some(at) if at <= now => "due".to_owned(),
+        Some(at) => format!("{at:.0}"),
+    };
+    let reason = line.reason.as_deref().filter(|_| line.state.is_bad());
+    let state = line.state.text();
+    [
+        line.secret.clone(),
+        if source.is_empty() { dash() } else { source },
+        line.age_seconds.map_or_else(dash, age),
+        next,
+        reason.map_or_else(|| state.to_owned(), |reason| format!("{state}: {reason}")),
+    ]
+}
+
+/// One Rotation, in the order of [`HEADINGS`].
+pub fn row(line: &Line, now: Timestamp) -> Cells<6> {
     let dash = || "-".to_owned();
     let next = match line.next_run {
         _ if line.suspended => "suspended".to_owned(),
@@ -90,7 +155,8 @@ fn state(line: &Line) -> String {
     }
 }
 
-fn details(line: &Line) -> Vec<String> {
+/// What a person should know beside the row.
+pub fn details(line: &Line) -> Vec<String> {
     let mut details = Vec::new();
     details.extend(line.unreadable.clone());
     if let Some(needs) = &line.needs_person {

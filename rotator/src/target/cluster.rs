@@ -12,6 +12,9 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use super::TargetError;
 use crate::sync::secret::SecretObject;
 
+/// Longer than any name of an object.
+const NAME_CHARS_MAX: usize = 253;
+
 /// A connection to an API server.
 pub struct Cluster {
     client: kube::Client,
@@ -99,6 +102,11 @@ fn refused(action: &'static str, error: &kube::Error) -> TargetError {
 /// (one word) and the code are told.
 pub fn words(error: &kube::Error) -> String {
     match error {
+        kube::Error::Api(status)
+            if matches!(status.code, 400 | 403 | 422) && denied_by(&status.message).is_some() =>
+        {
+            denied_by(&status.message).unwrap_or_default()
+        }
         kube::Error::Api(status) => match status.code {
             401 => "the API server does not accept our credentials (401); renew the kubeconfig or token"
                 .to_owned(),
@@ -121,5 +129,56 @@ pub fn words(error: &kube::Error) -> String {
         }
         kube::Error::SerdeError(_) => "the API server's answer cannot be read".to_owned(),
         _ => "the API server cannot be reached".to_owned(),
+    }
+}
+
+/// Who refused, where it was neither our rights nor the object: a quota, a policy or a webhook, by name. The rest of
+/// such a message may quote the object, and with it a value.
+fn denied_by(message: &str) -> Option<String> {
+    let name = |before: &str, end: char| {
+        let (_, rest) = message.split_once(before)?;
+        let name: String = rest.split(end).next()?.chars().take(NAME_CHARS_MAX).collect();
+        // Names of objects have no other characters.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':');
+        (!name.is_empty() && name.chars().all(plain)).then_some(name)
+    };
+    if let Some(quota) = name("exceeded quota: ", ',') {
+        return Some(format!(
+            "the quota {quota} of the namespace is full; raise it, or remove what it counts"
+        ));
+    }
+    if let Some(policy) = name("ValidatingAdmissionPolicy '", '\'') {
+        return Some(format!("the admission policy {policy} refuses it; see what that policy wants"));
+    }
+    let webhook = name("admission webhook \"", '"')?;
+    Some(format!("the admission webhook {webhook} refuses it; see what that webhook wants"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::denied_by;
+
+    #[test]
+    fn who_refuses_is_named_and_nothing_is_quoted() {
+        for (message, wanted) in [
+            (
+                "secrets \"a\" is forbidden: exceeded quota: small, requested: count/secrets=1, used: count/secrets=1",
+                Some("the quota small"),
+            ),
+            (
+                "secrets \"a\" is forbidden: ValidatingAdmissionPolicy 'no-a' with binding 'b' denied request: hunter2",
+                Some("the admission policy no-a"),
+            ),
+            (
+                "admission webhook \"x.example.com\" denied the request: hunter2",
+                Some("the admission webhook x.example"),
+            ),
+            ("admission webhook \"<b>hunter2\" denied the request", None),
+            ("secrets is forbidden: User \"u\" cannot create resource \"secrets\" in API group \"\"", None),
+        ] {
+            let said = denied_by(message);
+            assert_eq!(said.is_some(), wanted.is_some(), "{message}");
+            assert!(said.is_none_or(|said| said.starts_with(wanted.unwrap()) && !said.contains("hunter2")));
+        }
     }
 }

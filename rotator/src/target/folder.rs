@@ -21,6 +21,7 @@ use crate::manifest::decode::decode;
 use crate::manifest::load::io_words;
 use crate::manifest::node::Node;
 use crate::sync::secret::SecretObject;
+use jiff::Timestamp;
 
 /// The first line of every file. Files without it are not ours.
 const HEADER: &str = "# Made by keyturn: rotator sync. Changes to this file are overwritten.\n";
@@ -59,6 +60,12 @@ impl Folder {
     /// When the file there is not ours or cannot be read.
     pub fn read(&self, namespace: &str, name: &str) -> Result<Option<SecretObject>, TargetError> {
         read_file(&self.file(namespace, name))
+    }
+
+    /// When the Secret's file was last written.
+    pub fn written_at(&self, namespace: &str, name: &str) -> Option<Timestamp> {
+        let modified = self.file(namespace, name).metadata().ok()?.modified().ok()?;
+        Timestamp::try_from(modified).ok()
     }
 
     /// Every Secret of ours.

@@ -13,7 +13,7 @@ const VALUES: &str = include_str!("../../../testdata/templates/values.json");
 /// Templates where we differ on purpose: how they begin, and why.
 const DIFFERENT: &[(&str, &str)] = &[];
 
-/// The operator's own functions, which the recorded cases and `certificate_functions_work` call.
+/// The operator's own functions, which the recorded cases and `tests/it/template_functions.rs` call.
 const OF_THE_OPERATOR: &[&str] = &[
     "certSANs",
     "filterCertChain",

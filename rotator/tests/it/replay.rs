@@ -22,26 +22,26 @@ use crate::workshop::Workshop;
 const STEP: Duration = Duration::from_secs(3);
 
 /// One recorded case.
-struct Case {
-    name: String,
-    feature: String,
-    namespace: String,
-    json: Value,
+pub struct Case {
+    pub name: String,
+    pub feature: String,
+    pub namespace: String,
+    pub json: Value,
 }
 
 impl Case {
-    fn target(&self) -> String {
+    pub fn target(&self) -> String {
         let object = &self.json["externalSecret"];
         let own = object["metadata"]["name"].as_str().expect("a name");
         object["spec"]["target"]["name"].as_str().unwrap_or(own).to_owned()
     }
 
-    fn external_secret(&self) -> &str {
+    pub fn external_secret(&self) -> &str {
         self.json["externalSecret"]["metadata"]["name"].as_str().expect("a name")
     }
 }
 
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/externalsecrets");
     let mut cases: Vec<Case> = std::fs::read_dir(folder)
         .expect("the recorded cases")
@@ -154,7 +154,7 @@ fn in_parallel(
 }
 
 /// What every case assumes.
-fn prepare(kube: &Kube, bao: &OpenBao) {
+pub fn prepare(kube: &Kube, bao: &OpenBao) {
     bao.api("POST", "auth/token/create", Some(json!({ "id": "root", "policies": ["root"] })));
     bao.api("POST", "sys/mounts/kv1", Some(json!({ "type": "kv", "options": { "version": "1" } })));
     bao.api("POST", "sys/mounts/deep/mount", Some(json!({ "type": "kv", "options": { "version": "2" } })));
@@ -194,7 +194,7 @@ fn set_up(kube: &Kube, bao: &OpenBao, case: &Case) -> Result<(), String> {
     }
 }
 
-fn path(kind: &str, namespace: &str) -> String {
+pub fn path(kind: &str, namespace: &str) -> String {
     let plural = format!("{}s", kind.to_lowercase());
     match kind {
         "Namespace" => "api/v1/namespaces".to_owned(),
@@ -205,7 +205,7 @@ fn path(kind: &str, namespace: &str) -> String {
     }
 }
 
-fn create(kube: &Kube, bao: &OpenBao, namespace: &str, object: &Value) -> (u16, Value) {
+pub fn create(kube: &Kube, bao: &OpenBao, namespace: &str, object: &Value) -> (u16, Value) {
     let mut object = substitute(bao, object);
     let kind = object["kind"].as_str().expect("a kind").to_owned();
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or(namespace).to_owned();
@@ -229,7 +229,7 @@ fn substitute(bao: &OpenBao, object: &Value) -> Value {
 }
 
 /// One call to the store; its number text is kept where the case says so.
-fn vault(bao: &OpenBao, call: &Value) {
+pub fn vault(bao: &OpenBao, call: &Value) {
     let text = |field: &str| call[field].as_str().expect("text");
     let body = call["bodyRaw"].as_str().map(str::to_owned);
     let body = body.or_else(|| call.get("body").map(Value::to_string)).unwrap_or_default();
@@ -310,7 +310,7 @@ fn compare(kube: &Kube, case: &Case, expected: &Value, when: &str) -> Result<(),
 }
 
 /// A Secret as the cases show it.
-fn shown(secret: &Value) -> Value {
+pub fn shown(secret: &Value) -> Value {
     let meta = &secret["metadata"];
     let or_empty = |value: &Value| if value.is_null() { json!({}) } else { value.clone() };
     let owners: Vec<Value> = meta["ownerReferences"]

@@ -26,7 +26,11 @@ impl Staying {
         words.extend(more);
         let mut command = workshop.rotator(&words);
         let child = command.env("KUBECONFIG", kube.kubeconfig()).stdout(Stdio::piped()).spawn();
-        Self { child: child.expect("start rotator") }
+        Self::of(child.expect("start rotator"))
+    }
+
+    pub fn of(child: Child) -> Self {
+        Self { child }
     }
 
     pub fn signal(&self, signal: Signal) {

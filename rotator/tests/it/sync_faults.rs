@@ -218,3 +218,82 @@ fn a_second_writer_loses_no_key_of_its_own_and_stops_nobody() {
     assert_eq!(after["data"]["k"], json!("djU="));
     assert!(after["metadata"]["labels"]["storm"].is_string(), "the other one's label stays");
 }
+
+/// A quota that is full, and a policy that wants no Secret of this name.
+fn hinder(kube: &Kube, namespace: &str) {
+    let quota = format!("api/v1/namespaces/{namespace}/resourcequotas");
+    // The controller that counts does not run here: what it would say is said for it.
+    let limits = json!({ "hard": { "count/secrets": "2" }, "used": { "count/secrets": "2" } });
+    kube.create(
+        &quota,
+        json!({ "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "few-secrets" },
+            "spec": { "hard": { "count/secrets": "2" } } }),
+    );
+    let (status, answer) =
+        kube.api("PATCH", &format!("{quota}/few-secrets/status"), Some(json!({ "status": limits })));
+    assert_eq!(status, 200, "{answer}");
+    let group = "apis/admissionregistration.k8s.io/v1";
+    let name = format!("no-changes-{namespace}");
+    let only = json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": namespace } },
+        "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["secrets"] }] });
+    kube.create(
+        &format!("{group}/validatingadmissionpolicies"),
+        json!({ "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+            "metadata": { "name": name }, "spec": { "matchConstraints": only, "validations": [{
+                "expression": "object.metadata.name != 'admission'",
+                "messageExpression": "'it holds ' + string(object.data['k'])" }] } }),
+    );
+    kube.create(
+        &format!("{group}/validatingadmissionpolicybindings"),
+        json!({ "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": { "name": name }, "spec": { "policyName": name, "validationActions": ["Deny"],
+                "matchResources": { "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": namespace } } } } }),
+    );
+    // The API server takes a moment to compile it.
+    let path = format!("api/v1/namespaces/{namespace}/secrets/admission");
+    crate::cluster::wait_until("the policy is in force", || {
+        kube.api("PATCH", &path, Some(json!({ "metadata": { "labels": { "probe": "x" } } }))).0 == 422
+    });
+}
+
+#[test]
+fn a_quota_and_an_admission_policy_are_named_and_quote_no_value() {
+    let (kube, bao) = (require!(Kube::shared()), require!(OpenBao::dev()));
+    let namespace = site(kube, &bao, bao.token());
+    put(&bao, "admission", &json!({ "k": "old-canary" }));
+    create(kube, &namespace, external_secret("admission"));
+    assert_eq!(sync(kube, &namespace).code, 0);
+    let before = secret(kube, &namespace, "admission").expect("a Secret");
+    hinder(kube, &namespace);
+    put(&bao, "admission", &json!({ "k": "new-canary" }));
+    put(&bao, "quota", &json!({ "k": "new-canary" }));
+    create(kube, &namespace, external_secret("quota"));
+    let ended = sync(kube, &namespace);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    for (name, why) in [
+        ("quota", "the quota few-secrets of the namespace is full"),
+        ("admission", &format!("the admission policy no-changes-{namespace} refuses it")),
+    ] {
+        let condition = condition(kube, &namespace, name);
+        assert_eq!(
+            (&condition["status"], &condition["reason"]),
+            (&json!("False"), &json!("SecretSyncedError"))
+        );
+        let message = condition["message"].as_str().expect("a message");
+        assert!(message.contains(why), "{name}: {message}");
+        assert!(ended.out.contains(why), "{}", ended.out);
+    }
+    let said = format!(
+        "{}{}{}",
+        ended.out,
+        ended.err,
+        kube.api("GET", &format!("apis/events.k8s.io/v1/namespaces/{namespace}/events"), None).1
+    );
+    assert!(
+        said.contains("UpdateFailed") && !said.contains("canary") && !said.contains("Y2FuYXJ5"),
+        "{said}"
+    );
+    let after = secret(kube, &namespace, "admission").expect("a Secret");
+    assert_eq!((&after["data"], &after["metadata"]["uid"]), (&before["data"], &before["metadata"]["uid"]));
+    assert!(secret(kube, &namespace, "quota").is_none());
+}
