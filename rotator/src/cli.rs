@@ -8,6 +8,7 @@ use crate::known::KnownArgs;
 use crate::manifest::duration::GoDuration;
 use crate::receipts_command::ReceiptsArgs;
 use crate::respond::RespondArgs;
+use crate::seal_command::{SealArgs, SealCommandArgs};
 use crate::store_command::StoreArgs;
 use crate::target::TargetName;
 
@@ -87,6 +88,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Work on the encrypted local store by hand
     Store(StoreArgs),
+    /// Seal Secret manifests for a controller of Sealed Secrets, as kubeseal does
+    Seal(SealCommandArgs),
     /// Make the keys that fingerprints and receipts need, once
     Keys {
         /// The folder that they are written to
@@ -135,6 +138,9 @@ pub struct SyncArgs {
     /// How many ExternalSecrets are worked on at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
+    /// How what is written is sealed
+    #[command(flatten)]
+    pub seal: SealArgs,
 }
 
 /// Where manifests come from: exactly one.

@@ -28,6 +28,8 @@ pub mod rotate_command;
 pub mod rotation;
 pub mod run_command;
 pub mod runner;
+pub mod seal;
+pub mod seal_command;
 pub mod source;
 pub mod status;
 pub mod store_command;

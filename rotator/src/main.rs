@@ -73,6 +73,7 @@ fn command(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Receipts(args) => rotator::receipts_command::run(args, &mut out),
         Command::Check(args) => runner::check(args, &mut out),
         Command::Store(args) => runner::store(args),
+        Command::Seal(args) => rotator::seal_command::run(args, &mut out),
         Command::Keys { folder } => rotator::keys_command::make(folder, &mut out).map(|()| Exit::Done),
         Command::Crds => runner::crds(&mut out),
         Command::Completions { shell } => {

@@ -26,6 +26,7 @@ use crate::rotation::leader;
 use crate::rotation::production::Keys;
 use crate::rotation::system::{holder, is_gone};
 use crate::runner::{self, Synced};
+use crate::seal_command::SealArgs;
 use crate::source::{Read, Source, read};
 use crate::sync::objects::Objects;
 use crate::sync::stores::Stores;
@@ -227,6 +228,7 @@ impl Rounds<'_> {
             now: false,
             audit: drive.audit.clone(),
             concurrency: drive.concurrency,
+            seal: SealArgs::default(),
         };
         let written = match runner::sync_once(&sync).await {
             Ok(Synced::Round { summary, target }) => summary.write(&target, false, said),

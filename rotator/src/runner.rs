@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -25,6 +26,7 @@ use crate::manifest::store::{ClusterSecretStore, SecretStore};
 use crate::orders::actor;
 use crate::rotate_command::{self, Means, Occasion};
 use crate::rotation::production::Keys;
+use crate::seal_command::SealArgs;
 use crate::source::{read_or_say, runtime};
 use crate::store_command::{self, StoreArgs, Streams};
 use crate::sync::events::Events;
@@ -34,6 +36,7 @@ use crate::sync::stores::Stores;
 use crate::sync::{Round, Wanted, many, store_status};
 use crate::target::cluster::Cluster;
 use crate::target::folder::Folder;
+use crate::target::sealed::SealedFolder;
 use crate::target::{Target, TargetName};
 
 /// Longest wait for a connection to the API server.
@@ -134,8 +137,12 @@ pub(crate) async fn sync_once(args: &SyncArgs) -> anyhow::Result<Synced> {
         (None, None) => anyhow::bail!("no manifests are named; give --config PATH or --cluster"),
     };
     let target = match &args.target {
-        TargetName::Folder(path) => Target::Folder(Folder::open(path)?),
+        TargetName::Folder(path) => folder_target(path, &args.seal)?,
         TargetName::Cluster => {
+            anyhow::ensure!(
+                args.seal.certificate.is_none(),
+                "--seal writes manifests; give --target dir:PATH"
+            );
             let client = client.clone().context("no cluster")?;
             Target::Cluster(Cluster::new(client))
         }
@@ -246,6 +253,13 @@ pub(crate) async fn open_target(name: &TargetName) -> anyhow::Result<Target> {
     Ok(match name {
         TargetName::Folder(folder) => Target::Folder(Folder::open(folder)?),
         TargetName::Cluster => Target::Cluster(Cluster::new(connect().await?)),
+    })
+}
+
+fn folder_target(path: &Path, seal: &SealArgs) -> anyhow::Result<Target> {
+    Ok(match seal.open()? {
+        Some(sealing) => Target::Sealed(Box::new(SealedFolder::open(path, sealing)?)),
+        None => Target::Folder(Folder::open(path)?),
     })
 }
 

@@ -40,7 +40,7 @@ use crate::manifest::external_secret::{CreationPolicy, DeletionPolicy, ExternalS
 use crate::manifest::object::{Object, full_name};
 use crate::manifest::problem::Problem;
 use crate::manifest::status::ExternalSecretStatus;
-use crate::target::{Target, TargetError};
+use crate::target::{Target, TargetError, Written};
 use crate::traces;
 
 /// How often a write is tried again after somebody else changed the Secret.
@@ -269,10 +269,12 @@ impl Round<'_> {
                 self.target.write(&wanted, Some(before), &manager).await?;
                 Ok(Outcome::Changed { keys: wanted.keys_changed(before) })
             }
-            None => {
-                self.target.write(&wanted, None, &manager).await?;
-                Ok(Outcome::Created { keys: wanted.keys() })
-            }
+            None => Ok(match self.target.write(&wanted, None, &manager).await? {
+                Written::New => Outcome::Created { keys: wanted.keys() },
+                // Of a sealed one nobody can say which key changed.
+                Written::Replaced => Outcome::Changed { keys: wanted.keys() },
+                Written::Same => Outcome::Unchanged,
+            }),
         }
     }
 
@@ -297,6 +299,10 @@ impl Round<'_> {
             return Err(SyncError::DeleteNeedsOwner);
         }
         let name = object.spec.target_name(object.name());
+        if let Target::Sealed(folder) = self.target {
+            let removed = folder.remove(object.namespace(), name)?;
+            return Ok(if removed { Outcome::Deleted } else { Outcome::Gone });
+        }
         match self.target.read(object.namespace(), name).await? {
             Some(secret) if self.may_delete(object, &secret) => {
                 self.target.delete(&secret).await?;
@@ -318,13 +324,26 @@ impl Round<'_> {
     /// # Errors
     /// When the folder cannot be read or a file cannot be removed.
     pub fn remove_orphans(&self, wanted: &[Wanted]) -> Result<Vec<String>, TargetError> {
-        let Target::Folder(folder) = self.target else { return Ok(Vec::new()) };
         let targets: BTreeSet<String> = wanted
             .iter()
             .filter_map(|wanted| wanted.object.as_ref().ok())
             .map(|object| full_name(object.namespace(), object.spec.target_name(object.name())))
             .collect();
         let mut removed = Vec::new();
+        let folder = match self.target {
+            Target::Cluster(_) => return Ok(removed),
+            Target::Folder(folder) => folder,
+            Target::Sealed(folder) => {
+                for (namespace, name) in folder.owned()? {
+                    let full = full_name(&namespace, &name);
+                    if !targets.contains(&full) {
+                        folder.remove(&namespace, &name)?;
+                        removed.push(full);
+                    }
+                }
+                return Ok(removed);
+            }
+        };
         for secret in folder.list()? {
             let meta = secret.meta();
             let name = full_name(

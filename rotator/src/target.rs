@@ -7,6 +7,7 @@ use crate::sync::secret::SecretObject;
 
 pub mod cluster;
 pub mod folder;
+pub mod sealed;
 
 /// A target as it is named on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,12 +64,25 @@ pub enum TargetError {
     },
 }
 
+/// What writing a Secret came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// There was none before.
+    New,
+    /// In the place of another one.
+    Replaced,
+    /// The same is there already.
+    Same,
+}
+
 /// A target that is open.
 pub enum Target {
     /// A cluster.
     Cluster(cluster::Cluster),
     /// A folder.
     Folder(folder::Folder),
+    /// A folder of SealedSecrets.
+    Sealed(Box<sealed::SealedFolder>),
 }
 
 impl Target {
@@ -76,7 +90,7 @@ impl Target {
     pub fn client(&self) -> Option<&kube::Client> {
         match self {
             Self::Cluster(cluster) => Some(cluster.client()),
-            Self::Folder(_) => None,
+            Self::Folder(_) | Self::Sealed(_) => None,
         }
     }
 
@@ -88,6 +102,8 @@ impl Target {
         match self {
             Self::Cluster(cluster) => cluster.read(namespace, name).await,
             Self::Folder(folder) => folder.read(namespace, name),
+            // Nobody can read it back.
+            Self::Sealed(_) => Ok(None),
         }
     }
 
@@ -100,10 +116,12 @@ impl Target {
         secret: &SecretObject,
         before: Option<&SecretObject>,
         manager: &str,
-    ) -> Result<(), TargetError> {
+    ) -> Result<Written, TargetError> {
+        let written = if before.is_some() { Written::Replaced } else { Written::New };
         match self {
-            Self::Cluster(cluster) => cluster.write(secret, before, manager).await,
-            Self::Folder(folder) => folder.write(secret),
+            Self::Cluster(cluster) => cluster.write(secret, before, manager).await.map(|()| written),
+            Self::Folder(folder) => folder.write(secret).map(|()| written),
+            Self::Sealed(folder) => folder.write(secret),
         }
     }
 
@@ -115,6 +133,8 @@ impl Target {
         match self {
             Self::Cluster(cluster) => cluster.delete(secret).await,
             Self::Folder(folder) => folder.delete(secret),
+            // What cannot be read is not deleted by what was read.
+            Self::Sealed(_) => Ok(()),
         }
     }
 }
@@ -124,6 +144,7 @@ impl fmt::Display for Target {
         match self {
             Self::Cluster(_) => f.write_str("the cluster"),
             Self::Folder(folder) => write!(f, "{}", folder.path().display()),
+            Self::Sealed(folder) => write!(f, "{} (sealed)", folder.path().display()),
         }
     }
 }

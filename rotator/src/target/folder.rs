@@ -68,6 +68,55 @@ impl Folder {
         Timestamp::try_from(modified).ok()
     }
 
+    /// The text of a file of ours.
+    ///
+    /// # Errors
+    /// When the file there is not ours or cannot be read.
+    pub fn text(&self, namespace: &str, name: &str) -> Result<Option<Zeroizing<String>>, TargetError> {
+        read_text(&self.file(namespace, name))
+    }
+
+    /// Replaces a file by a manifest in one step.
+    ///
+    /// # Errors
+    /// When the disk says no; the old file is then unchanged.
+    pub fn put(&self, namespace: &str, name: &str, manifest: &str) -> Result<(), TargetError> {
+        let path = self.file(namespace, name);
+        let text = Zeroizing::new(format!("{HEADER}{manifest}"));
+        replace(&self.0, &path, text.as_bytes()).map_err(|error| file_error(&path, "written", &error))
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// When the disk says no.
+    pub fn remove(&self, namespace: &str, name: &str) -> Result<(), TargetError> {
+        let path = self.file(namespace, name);
+        std::fs::remove_file(&path)
+            .and_then(|()| File::open(&self.0)?.sync_all())
+            .map_err(|error| file_error(&path, "removed", &error))
+    }
+
+    /// Namespace and name of every file that may be ours.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn names(&self) -> Result<Vec<(String, String)>, TargetError> {
+        let fail = |error: std::io::Error| file_error(&self.0, "read", &error);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.0).map_err(fail)? {
+            let file = entry.map_err(fail)?.file_name();
+            let parts = file.to_str().and_then(|file| file.strip_suffix(".yaml")?.split_once('.'));
+            names.extend(
+                parts
+                    .filter(|(namespace, _)| !namespace.is_empty())
+                    .map(|(n, m)| (n.to_owned(), m.to_owned())),
+            );
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// Every Secret of ours.
     ///
     /// # Errors
@@ -125,6 +174,17 @@ fn file_error(path: &Path, action: &'static str, error: &std::io::Error) -> Targ
 
 fn read_file(path: &Path) -> Result<Option<SecretObject>, TargetError> {
     let not_ours = |why| TargetError::NotOurs { file: path.display().to_string(), why };
+    let Some(text) = read_text(path)? else { return Ok(None) };
+    let documents =
+        Node::parse_all(&text).map_err(|_| not_ours("this file was changed and is no Secret any more"))?;
+    let secret = documents.first().and_then(|tree| decode::<KubeSecret>(tree, "").ok());
+    secret
+        .map(|secret| Some(SecretObject::new(secret)))
+        .ok_or_else(|| not_ours("this file was changed and is no Secret any more"))
+}
+
+fn read_text(path: &Path) -> Result<Option<Zeroizing<String>>, TargetError> {
+    let not_ours = |why| TargetError::NotOurs { file: path.display().to_string(), why };
     let no_follow = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
     let file = match OpenOptions::new().read(true).custom_flags(no_follow).open(path) {
         Ok(file) => file,
@@ -142,12 +202,7 @@ fn read_file(path: &Path) -> Result<Option<SecretObject>, TargetError> {
     if read.is_err() || !text.starts_with(HEADER) {
         return Err(not_ours("this file was not made by rotator"));
     }
-    let documents =
-        Node::parse_all(&text).map_err(|_| not_ours("this file was changed and is no Secret any more"))?;
-    let secret = documents.first().and_then(|tree| decode::<KubeSecret>(tree, "").ok());
-    secret
-        .map(|secret| Some(SecretObject::new(secret)))
-        .ok_or_else(|| not_ours("this file was changed and is no Secret any more"))
+    Ok(Some(text))
 }
 
 /// Writes beside the file, to the disk, and then renames over it.

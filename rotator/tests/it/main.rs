@@ -22,6 +22,7 @@ mod rotate_objects;
 mod run_cluster;
 mod run_faults;
 mod run_polling;
+mod seal;
 mod status_secrets;
 mod stopping;
 mod store;
