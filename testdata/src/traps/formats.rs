@@ -13,7 +13,39 @@ pub(super) fn hide(hider: &mut Hider, tar: Tar) -> io::Result<Tar> {
     let tar = binaries(hider, tar)?;
     let tar = databases(hider, tar);
     let tar = git(hider, tar)?;
+    let tar = beside(hider, tar)?;
     documents(hider, tar)
+}
+
+/// Where formats keep what no program shows.
+fn beside(hider: &mut Hider, tar: Tar) -> io::Result<Tar> {
+    let hidden = hider.nested("zstd: a skippable frame", "beside/frames.zst", &["skippable frame 1"]);
+    let mut frames = Compression::Zstd.pack(b"nothing\n")?;
+    frames.extend([0x5d, 0x2a, 0x4d, 0x18]);
+    frames.extend(u32::try_from(hidden.len()).unwrap_or(0).to_le_bytes());
+    frames.extend(hidden);
+    let second = hider.nested("lz4: the second frame", "beside/two.lz4", &["two"]);
+    let two = [Compression::Lz4.pack(b"nothing\n")?, Compression::Lz4.pack(&second)?].concat();
+    let comment = hider.nested("gzip: a comment", "beside/comment.gz", &["gzip header 1"]);
+    let mut commented =
+        flate2::GzBuilder::new().comment(comment).write(Vec::new(), flate2::Compression::fast());
+    commented.write_all(b"nothing\n")?;
+    let entry = hider.nested("zip: a comment of an entry", "beside/comment.zip", &["a", "zip header"]);
+    let mut archive = zip(&[("a", b"nothing\n", false)])?;
+    // Behind the entry's name, at the end of the directory.
+    let end = archive.len() - 22;
+    let length = u8::try_from(entry.len()).unwrap_or(0);
+    archive[end - 47 + 32] = length;
+    archive[end + 12] += length;
+    archive.splice(end..end, entry);
+    let attribute = hider.nested("tar: an extended attribute", "beside/attribute", &["extended header"]);
+    Ok(tar
+        .file("beside/frames.zst", &frames)
+        .file("beside/two.lz4", &two)
+        .file("beside/comment.gz", &commented.finish()?)
+        .file("beside/comment.zip", &archive)
+        .pax(&[("SCHILY.xattr.user.note", &attribute)])
+        .file("beside/attribute", b"nothing\n"))
 }
 
 /// The token of a file that does not hold its bytes.
