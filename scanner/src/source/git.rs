@@ -70,7 +70,10 @@ enum Commits {
 
 impl Repository {
     fn open(path: &Path, prefix: String) -> Option<Self> {
-        let store = gix::ThreadSafeRepository::open_opts(path, gix::open::Options::isolated()).ok()?;
+        // An object that says to be larger is refused before it takes memory, whatever its bases and differences are.
+        let limit = format!("gitoxide.objects.allocLimit={}", objects::OBJECT_BYTES_MAX);
+        let options = gix::open::Options::isolated().config_overrides([limit]);
+        let store = gix::ThreadSafeRepository::open_opts(path, options).ok()?;
         Some(Self { store, prefix, seen: OnceLock::new() })
     }
 

@@ -249,11 +249,19 @@ fn submodules_are_searched_where_they_were_fetched() {
     let r = Repository::new(&bench, "r");
     r.git(&["submodule", "--quiet", "add", "../inner", "libs/inner"]);
     r.commit("with a submodule");
-    let (report, _) = scan(&bench, &["git:r"]);
+    let (report, code) = scan(&bench, &["git:r"]);
     assert_eq!(
         places(&report).iter().map(|place| place.0.as_str()).collect::<Vec<_>>(),
         ["libs/inner/lib.env"]
     );
+    assert_eq!(code, 1);
+    // One that cannot be opened, and one that lies too deep.
+    std::fs::create_dir_all(bench.path("r/.git/modules/broken/objects")).unwrap();
+    std::fs::create_dir_all(bench.path("r/.git/modules/a/b/c/d/e/f/g/h/i/objects")).unwrap();
+    let (report, _) = scan(&bench, &["git:r", "--fail-on", "never"]);
+    let mut gaps = reasons(&report, "skipped");
+    gaps.sort();
+    assert_eq!(gaps, ["corrupt", "limit"]);
     git(&bench.path("."), "2024-02-01T12:00:00Z", &["clone", "-q", "r", "clone"]);
     let (report, code) = scan(&bench, &["git:clone"]);
     assert_eq!((reasons(&report, "excluded"), code), (vec!["submodule".to_owned()], 0));

@@ -1,6 +1,7 @@
 //! Every object of a repository, from its packs and loose files, in the order in which they lie there.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -16,9 +17,12 @@ use crate::unpack::{self, Nesting};
 use crate::walk::{Over, Place, Walk};
 
 /// An object is decoded as a whole. What is larger is not read, and said.
-const OBJECT_BYTES_MAX: u64 = 512 << 20;
-/// Objects that a thread takes at once: enough to find bases of deltas in its own cache.
-const CHUNK: usize = 2048;
+pub(super) const OBJECT_BYTES_MAX: u64 = 512 << 20;
+/// Objects that a thread takes at once: the more, the more bases of deltas it finds in its own cache; and each thread
+/// shall have several turns.
+const CHUNK_MIN: usize = 2048;
+const CHUNK_MAX: usize = 64 << 10;
+const TURNS: usize = 8;
 /// A file of the repository's own that is read: logs grow.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Such files of one repository.
@@ -39,6 +43,49 @@ const FILES: [&str; 9] = [
 /// The beginning of an object's name. No two objects of a repository share 128 bits by chance.
 pub(super) type Short = u128;
 
+/// Names of objects. They are spread evenly already, so that two multiplications with secret numbers do for a hash.
+type Shorts = HashSet<Short, Spread>;
+
+/// Makes hashers with numbers that nobody can know beforehand.
+#[derive(Clone)]
+struct Spread(u64, u64);
+
+impl Default for Spread {
+    fn default() -> Self {
+        let random = std::hash::RandomState::new();
+        Self(random.hash_one(0) | 1, random.hash_one(1) | 1)
+    }
+}
+
+impl BuildHasher for Spread {
+    type Hasher = Spreading;
+
+    fn build_hasher(&self) -> Spreading {
+        Spreading(self.0, self.1, 0)
+    }
+}
+
+/// The numbers, and the hash so far.
+struct Spreading(u64, u64, u64);
+
+impl Hasher for Spreading {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u128(u128::from(byte));
+        }
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        let (low, high) = (number as u64, (number >> 64) as u64);
+        let product = u128::from(low ^ self.2 ^ self.0) * u128::from(high ^ self.1);
+        self.2 = product as u64 ^ (product >> 64) as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.2
+    }
+}
+
 pub(super) fn short(id: &gix::oid) -> Short {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&id.as_bytes()[..16]);
@@ -52,7 +99,7 @@ pub(super) fn all(source: &GitSource, walk: &Walk<'_>, index: usize) -> Result<(
     let at = |what: &str| format!("{}{what}", repository.prefix);
     own_files(source, walk, handle.common_dir(), &repository.prefix)?;
     let listed = |ordering| handle.objects.iter().map(|iter| iter.with_ordering(ordering));
-    let mut known: HashSet<Short> = HashSet::new();
+    let mut known = Shorts::default();
     let ids = match listed(Ordering::PackLexicographicalThenLooseLexicographical) {
         Ok(ids) => ids,
         Err(error) => {
@@ -69,10 +116,11 @@ pub(super) fn all(source: &GitSource, walk: &Walk<'_>, index: usize) -> Result<(
     }
     let Ok(ids) = listed(Ordering::PackAscendingOffsetThenLooseLexicographical) else { return Ok(()) };
     let shallow = handle.is_shallow().unwrap_or(true);
+    let chunk = (known.len() / TURNS / rayon::current_num_threads()).clamp(CHUNK_MIN, CHUNK_MAX);
     let total = known.len().max(1) as u64;
     let stored = stored_bytes(handle.objects.store_ref().path());
     // The same object may lie in two packs.
-    let queue = Mutex::new((ids, HashSet::<Short>::new()));
+    let queue = Mutex::new((ids, Shorts::default()));
     let several = handle.objects.store_ref().path().join("pack");
     let several = std::fs::read_dir(several).map_or(0, Iterator::count) > 0;
     let result = Mutex::new(Ok(()));
@@ -80,19 +128,19 @@ pub(super) fn all(source: &GitSource, walk: &Walk<'_>, index: usize) -> Result<(
         for _ in 0..rayon::current_num_threads() {
             scope.spawn(|_| {
                 let reader = Reader { source, walk, index, known: &known, shallow };
-                let worked = reader.run(|chunk| {
+                let worked = reader.run(|taken| {
                     let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
                     let (ids, done) = &mut *queue;
-                    while chunk.len() < CHUNK {
+                    while taken.len() < chunk {
                         match ids.next() {
                             // An error was told when the objects were counted.
                             Some(Err(_)) => {}
                             Some(Ok(id)) if several && !done.insert(short(&id)) => {}
-                            Some(Ok(id)) => chunk.push(id),
+                            Some(Ok(id)) => taken.push(id),
                             None => break,
                         }
                     }
-                    walk.count_stored(stored * chunk.len() as u64 / total);
+                    walk.count_stored(stored * taken.len() as u64 / total);
                 });
                 if worked.is_err() {
                     *result.lock().unwrap_or_else(PoisonError::into_inner) = worked;
@@ -108,7 +156,7 @@ struct Reader<'a, 'w> {
     source: &'a GitSource,
     walk: &'a Walk<'w>,
     index: usize,
-    known: &'a HashSet<Short>,
+    known: &'a Shorts,
     /// Whether the history is cut off somewhere.
     shallow: bool,
 }
@@ -116,7 +164,7 @@ struct Reader<'a, 'w> {
 impl Reader<'_, '_> {
     fn run(&self, refill: impl Fn(&mut Vec<ObjectId>)) -> Result<(), Over> {
         let handle = self.source.repositories[self.index].handle();
-        let (mut chunk, mut buffer) = (Vec::with_capacity(CHUNK), Vec::new());
+        let (mut chunk, mut buffer) = (Vec::new(), Vec::new());
         loop {
             chunk.clear();
             refill(&mut chunk);
@@ -188,21 +236,18 @@ pub(super) fn read<'b>(
     buffer: &'b mut Vec<u8>,
 ) -> Result<Option<gix::objs::Data<'b>>, Over> {
     let at = || format!("{prefix}object:{id}");
-    let gap = match handle.objects.try_header(id) {
-        Ok(Some(header)) if header.size() > OBJECT_BYTES_MAX => {
-            let mib = header.size() >> 20;
-            (
-                Skipped::Limit,
-                format!("an object of {mib} MiB; those of up to {} MiB are read", OBJECT_BYTES_MAX >> 20),
-            )
-        }
-        Ok(Some(_)) => match handle.objects.try_find(id, buffer) {
-            Ok(Some(data)) => return Ok(Some(data)),
-            Ok(None) => (Skipped::MissingObject, "it is not there".to_owned()),
-            Err(error) => (Skipped::Corrupt, reason(&error)),
-        },
+    // Its length is asked for only when it cannot be had: to tell it, all bases of a difference are looked at.
+    let gap = match handle.objects.try_find(id, buffer) {
+        Ok(Some(data)) => return Ok(Some(data)),
         Ok(None) => (Skipped::MissingObject, "it is not there".to_owned()),
-        Err(error) => (Skipped::Corrupt, reason(&error)),
+        Err(error) => match handle.objects.try_header(id) {
+            Ok(Some(header)) if header.size() > OBJECT_BYTES_MAX => {
+                let mib = header.size() >> 20;
+                let most = OBJECT_BYTES_MAX >> 20;
+                (Skipped::Limit, format!("an object of {mib} MiB; those of up to {most} MiB are read"))
+            }
+            Ok(_) | Err(_) => (Skipped::Corrupt, reason(&error)),
+        },
     };
     walk.skip(&Place::Path(&at()), gap.0, Some(gap.1));
     walk.check_stopped()?;
