@@ -40,14 +40,18 @@ pub struct Mapped {
 
 /// What changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     length: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
 impl Stamp {
-    fn of(file: &File) -> io::Result<Self> {
+    /// What it is now.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn of(file: &File) -> io::Result<Self> {
         let meta = file.metadata()?;
         Ok(Self {
             length: meta.len(),
@@ -81,6 +85,18 @@ impl Mapped {
         Ok(Self { watched: Some(watched), map: Some(map), file, before })
     }
 
+    /// Reads a file into one without a name, and maps that: for files that are better not mapped. It has changed when
+    /// the file that was read has.
+    ///
+    /// # Errors
+    /// Those of the system, among them a full disk.
+    pub fn copy_of(mut file: File) -> io::Result<Self> {
+        let before = Stamp::of(&file)?;
+        let mut copy = tempfile::tempfile()?;
+        io::copy(&mut file, &mut copy)?;
+        Ok(Self { file, before, ..Self::new(copy)? })
+    }
+
     /// The bytes. Zeros from where the file was cut off, if it was.
     pub fn bytes(&self) -> &[u8] {
         self.map.as_deref().unwrap_or_default()
@@ -102,6 +118,28 @@ impl Mapped {
         cut || Stamp::of(&self.file).ok() != Some(self.before)
     }
 }
+
+/// Whether a file lies on a network, or comes from another process: a map of such a file waits inside a fault that
+/// nothing can interrupt, and shows what other machines write at any time. It is read instead.
+pub fn is_remote(file: &File) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|system| REMOTE.contains(&system.f_type))
+}
+
+/// The `f_type` of FUSE, NFS, SMB (three of them), AFS, Ceph, 9P, Coda, OCFS2, GFS2 and Lustre (linux/magic.h).
+const REMOTE: [i64; 12] = [
+    0x6573_5546,
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x5346_414f,
+    0x00c3_6400,
+    0x0102_1997,
+    0x7375_7245,
+    0x7461_636f,
+    0x0116_1970,
+    0x0bd0_0bd0,
+];
 
 /// How many files can be mapped at one time. Threads map one file each, and an image layout one a layer.
 pub const WATCHED_MAX: usize = 4096;

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::blob::Source;
 use crate::limits::Limits;
-use crate::mmap::Mapped;
+use crate::mmap::{Mapped, is_remote};
 
 /// What the user wants of every target.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +109,11 @@ pub fn open(target: &str, options: &SourceOptions) -> Result<Box<dyn Source>, Ta
         return Err(TargetError::Special { target: target.to_owned(), kind });
     }
     let file = open_regular(path).map_err(|error| refused(target, error))?;
+    if is_remote(&file) {
+        return stream::StreamSource::file(target, file, options)
+            .map(|source| Box::new(source) as Box<dyn Source>)
+            .map_err(|error| refused(target, error));
+    }
     let mapped = Mapped::new(file).map_err(|error| refused(target, error))?;
     Ok(file::open(target, Arc::new(mapped), options))
 }

@@ -11,6 +11,7 @@ initdb      postgresql     PostgreSQL suites
 pgbouncer   pgbouncer      PostgreSQL suites
 skopeo      skopeo         image suites
 umoci       umoci          image suites
+bindfs      bindfs         image suites
 htpasswd    apache2-utils  registry suites
 shellcheck  shellcheck     make lint
 yamllint    yamllint       make lint

@@ -20,7 +20,7 @@ use shared::finding::State;
 
 use super::SourceOptions;
 use crate::blob::{Content, Origin, Provenance, Sink, Site, Source};
-use crate::mmap::Mapped;
+use crate::mmap::{Mapped, Stamp, is_remote};
 use crate::tasks::Tasks;
 use crate::unpack::{self, Nesting, label};
 use crate::walk::{Over, Place, Walk, Watched};
@@ -248,7 +248,10 @@ impl<'scope> Tour<'scope> {
             }
             self.walk.skip(&Place::Path(label), Skipped::ChangedWhileRead, None);
             let result = unpack::slice(self.walk, at.clone(), there, Nesting::TARGET.inner());
-            return Ok(result.and_then(|()| self.stream(at, file)));
+            return Ok(result.and_then(|()| self.rest(at, file)));
+        }
+        if is_remote(&file) {
+            return Ok(self.stream(at, file, meta.len()));
         }
         match Mapped::new(file) {
             Ok(mapped) => {
@@ -259,11 +262,28 @@ impl<'scope> Tour<'scope> {
                 Ok(result)
             }
             // Some file systems cannot map.
-            Err(_) => Ok(self.stream(at, self.source.root.open_file(path)?)),
+            Err(_) => Ok(self.stream(at, self.source.root.open_file(path)?, meta.len())),
         }
     }
 
-    fn stream(&self, at: Provenance, file: File) -> Result<(), Over> {
+    /// Searches a file that is not mapped, and what is packed in it.
+    fn stream(&self, at: Provenance, file: File, length: u64) -> Result<(), Over> {
+        let label = Arc::clone(&at.path);
+        let before = Stamp::of(&file).ok();
+        let mut reader = Watched::new(file);
+        unpack::stream(self.walk, at, &mut reader, Some(length), Nesting::TARGET.inner())?;
+        let (file, error) = reader.into_parts();
+        if Stamp::of(&file).ok() != before {
+            self.walk.skip(&Place::Path(&label), Skipped::ChangedWhileRead, None);
+        }
+        if let Some(error) = error {
+            self.unreadable(&label, error);
+        }
+        Ok(())
+    }
+
+    /// Searches what a file has grown by.
+    fn rest(&self, at: Provenance, file: File) -> Result<(), Over> {
         let label = Arc::clone(&at.path);
         let mut reader = Watched::new(file);
         self.walk.emit(at, Content::Stream { reader: &mut reader, size_hint: None })?;

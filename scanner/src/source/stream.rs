@@ -1,4 +1,4 @@
-//! Targets that are read once, front to back: standard input, and archives compressed as a whole.
+//! Targets that are read once, front to back: standard input, archives compressed as a whole, files on a network.
 //!
 //! `docker save … | scanner scan -` may name its layers last. So everything that can be a layer is searched as one
 //! when it comes by, small documents are kept, and the images are put together at the end.
@@ -18,7 +18,7 @@ use super::SourceOptions;
 use crate::batch::Spare;
 use crate::blob::{Content, Origin, Provenance, Sink, Site, Source};
 use crate::image::{ImageSet, in_archive};
-use crate::mmap::Mapped;
+use crate::mmap::{Mapped, Stamp};
 use crate::unpack::compression::decode;
 use crate::unpack::format::{Codec, Format, HEAD_BYTES};
 use crate::unpack::tar::{StreamWalk, TarError, read_full};
@@ -37,6 +37,8 @@ pub(super) struct StreamSource {
 enum Input {
     Standard,
     Compressed(Arc<Mapped>),
+    /// A file that is read and not mapped, as it was when it was opened.
+    File(File, Stamp),
 }
 
 impl StreamSource {
@@ -48,6 +50,15 @@ impl StreamSource {
     /// A file that is compressed as a whole.
     pub(super) fn compressed(target: &str, map: Arc<Mapped>, options: &SourceOptions) -> Self {
         Self::new(target, Input::Compressed(map), options)
+    }
+
+    /// A file that is read from front to back, whatever it holds.
+    ///
+    /// # Errors
+    /// When the system says nothing of it.
+    pub(super) fn file(target: &str, file: File, options: &SourceOptions) -> io::Result<Self> {
+        let stamp = Stamp::of(&file)?;
+        Ok(Self::new(target, Input::File(file, stamp), options))
     }
 
     fn new(target: &str, input: Input, options: &SourceOptions) -> Self {
@@ -193,6 +204,13 @@ impl Source for StreamSource {
                 }
                 searched
             }
+            Input::File(file, before) => {
+                let searched = self.search(&walk, &mut Progress { reader: file, walk: &walk });
+                if Stamp::of(file).ok() != Some(*before) {
+                    walk.skip(&Place::Target, Skipped::ChangedWhileRead, None);
+                }
+                searched
+            }
         };
         let _ = self.set.set(searched.ok().flatten());
         walk.finish()
@@ -213,6 +231,7 @@ impl Source for StreamSource {
         match &self.input {
             Input::Standard => None,
             Input::Compressed(map) => Some(map.bytes().len() as u64),
+            Input::File(file, _) => file.metadata().ok().map(|meta| meta.len()),
         }
     }
 }

@@ -20,6 +20,7 @@ mod gate;
 mod git;
 mod html;
 mod known;
+mod mounted;
 mod pipelines;
 mod program;
 mod readers;

@@ -9,7 +9,7 @@ use shared::coverage::Skipped;
 use super::super::{folder, open_regular};
 use crate::image::catalog::{MemberId, Members, Names, is_image};
 use crate::limits::DOCUMENT_BYTES_MAX;
-use crate::mmap::Mapped;
+use crate::mmap::{Mapped, is_remote};
 use crate::unpack::label;
 use crate::unpack::tar::{Kind, SliceWalk, TarError};
 
@@ -156,7 +156,8 @@ impl Store {
                 Ok((use_bytes(map.bytes().get(member.range.clone()).unwrap_or_default()), false))
             }
             StoredIn::Folder(root) => {
-                let map = Mapped::new(open_regular(&root.join(&member.path))?)?;
+                let file = open_regular(&root.join(&member.path))?;
+                let map = if is_remote(&file) { Mapped::copy_of(file)? } else { Mapped::new(file)? };
                 let result = use_bytes(map.bytes());
                 Ok((result, map.changed()))
             }
