@@ -42,7 +42,7 @@ pub enum Command {
     Rotate(RotateArgs),
     /// Stay: sync and rotate what is due, again and again; of several, one leads
     Run(RunArgs),
-    /// Say what `rotate` would do now: accounts, paths, Secrets, statements; change nothing
+    /// Say what `rotate` and `sync` would do now: accounts, paths, Secrets, keys, statements; change nothing
     Plan(PlanArgs),
     /// Do what a plan says; one whose ground has moved is refused
     Apply(ApplyArgs),
@@ -204,16 +204,20 @@ pub struct RunArgs {
 /// What `plan` takes.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// Rotations by name or namespace/name; all, if none is named
+    /// Rotations and ExternalSecrets by name or namespace/name; all, if none is named
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// Where manifests come from
     #[command(flatten)]
     pub source: SourceArgs,
+    /// Put each access to a secret on record: a file (a chain of lines, rotated), or - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
     /// Plan a run for each, due or not
     #[arg(long)]
     pub now: bool,
-    /// Where the Secrets of consumers will go; with `cluster` the plan names the workloads that will be restarted
+    /// Where Secrets will go: the plan names each Secret and key that a sync would write there, and with `cluster` the
+    /// workloads that will be restarted
     #[arg(long, value_name = "TARGET")]
     pub target: Option<TargetName>,
     /// Where the plan is written, for `apply`; it holds no value

@@ -1,7 +1,8 @@
 //! ExternalSecrets of a cluster, kept up to date by watches: a changed manifest, an edited Secret and, by polling,
 //! a changed value in Vault are acted on when they happen, everything else when its interval is over.
 //!
-//! [`world`] follows the API server, [`poll`] the stores' metadata, [`lease`] says who of several leads. Each failure
+//! [`world`] follows the API server, [`poll`] the stores' metadata, [`lease`] says who of several leads, [`restarts`]
+//! has workloads take what changed. Each failure
 //! is tried again at its own pace: one that fails delays no other.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use crate::vault::Servers;
 pub mod adopt;
 pub mod lease;
 mod poll;
+pub mod restarts;
 mod world;
 
 /// Changes that come together are worked on together.
@@ -134,6 +136,7 @@ async fn lead(
     };
     tokio::select! {
         () = watches => {}
+        () = restarts::follow(settings, &world, say) => {}
         () = lease.keep() => tell(say, "error: the lease was lost; another rotator may lead now".to_owned()),
         () = worker.work(&mut changed, stop) => {}
     }

@@ -47,6 +47,7 @@ pub struct Metrics {
     oldest_refresh: Gauge,
     lag: Histogram,
     poll: Gauge<f64, AtomicU64>,
+    restarts: Family<OutcomeLabel, Counter>,
     meter: Meter,
     leads: Gauge,
     turned: AtomicI64,
@@ -93,6 +94,12 @@ impl Metrics {
             "From one look at a path's metadata to the next, at worst: so long a change may stay unseen",
             poll.clone(),
         );
+        let restarts = Family::<OutcomeLabel, Counter>::default();
+        registry.register(
+            "restarts",
+            "Workloads that read a changed Secret: restarted, ready again, not ready in time, put off",
+            restarts.clone(),
+        );
         let meter = Meter::new(exemplars);
         meter.register(&mut registry);
         let leads = Gauge::default();
@@ -106,6 +113,7 @@ impl Metrics {
             oldest_refresh,
             lag,
             poll,
+            restarts,
             meter,
             leads,
             turned: AtomicI64::new(Timestamp::now().as_second()),
@@ -154,6 +162,11 @@ impl Metrics {
     /// A change in Vault that was seen so late.
     pub fn lag(&self, lag: Duration) {
         self.lag.observe(lag.as_secs_f64());
+    }
+
+    /// What became of a workload that reads a changed Secret.
+    pub fn restart(&self, outcome: &'static str) {
+        self.restarts.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// How long after a look at a path the next one comes.

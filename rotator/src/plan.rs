@@ -1,4 +1,5 @@
-//! `rotator plan` and `rotator apply`: what a run would do, on paper first; then exactly that, or nothing.
+//! `rotator plan` and `rotator apply`: what a run would do, on paper first; then exactly that, or nothing. With a target
+//! also what a sync would write there.
 //!
 //! A plan holds names, paths and statements and no value. It says on what it was founded: the version of each
 //! journal and published path, and a hash of the manifests that matter. `apply` looks again, and refuses a plan
@@ -13,6 +14,7 @@ use shared::exit::Exit;
 use shared::journal::Trigger;
 
 use crate::cli::{ApplyArgs, PlanArgs};
+use crate::manifest::Manifests;
 use crate::orders::actor;
 use crate::rotate_command::{Occasion, select};
 use crate::runner;
@@ -22,6 +24,7 @@ use crate::sync::stores::Stores;
 use crate::target::{Target, TargetName};
 
 pub mod entry;
+pub mod secrets;
 pub mod text;
 
 use entry::{Action, Entry, Plan, entry};
@@ -45,10 +48,24 @@ pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
             Some(TargetName::Folder(_)) | None => None,
         };
         let client = target.as_ref().and_then(Target::client);
-        Ok(Some(entries(&source, &args.names, client, args.now).await))
+        let names: Vec<String> =
+            args.names.iter().filter(|name| !is_secret(&source.manifests, name)).cloned().collect();
+        let entries = if names.is_empty() && !args.names.is_empty() {
+            Ok(Vec::new())
+        } else {
+            entries(&source, &names, client, args.now).await
+        };
+        let secrets = match &args.target {
+            None => None,
+            Some(name) => {
+                let target = runner::open_target(name).await?;
+                Some(secrets::reports(&source, args, target).await.map_err(anyhow::Error::msg)?)
+            }
+        };
+        Ok(Some((entries, secrets)))
     });
     runtime.shutdown_background();
-    let Some(entries) = entries? else { return Ok(Exit::Usage) };
+    let Some((entries, secrets)) = entries? else { return Ok(Exit::Usage) };
     let entries = match entries {
         Ok(entries) => entries,
         Err(why) => {
@@ -57,7 +74,12 @@ pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
         }
     };
     let plan = Plan::new(Timestamp::now(), entries);
-    text::write(&plan, out)?;
+    if secrets.is_none() || !plan.rotations.is_empty() {
+        text::write(&plan, out)?;
+    }
+    if let Some(secrets) = secrets.filter(|secrets| !secrets.is_empty()) {
+        secrets::write(&secrets, out)?;
+    }
     if let Some(path) = &args.out {
         let json = serde_json::to_vec_pretty(&plan).context("the plan has no JSON form")?;
         let shown = path.display();
@@ -136,6 +158,13 @@ async fn entries(
         .await;
     stores.close().await;
     entries
+}
+
+/// Whether a name is an ExternalSecret's and no Rotation's.
+fn is_secret(manifests: &Manifests, name: &str) -> bool {
+    let named = |full: String| full == name || full.split_once('/').is_some_and(|(_, short)| short == name);
+    manifests.external_secrets.iter().any(|object| named(object.full_name()))
+        && !manifests.rotations.iter().any(|object| named(object.full_name()))
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<Plan> {

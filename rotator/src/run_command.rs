@@ -194,8 +194,17 @@ impl Rounds<'_> {
         }
     }
 
+    /// Whether there is nothing to do in rounds: the ExternalSecrets of a cluster are the controller's, and whoever
+    /// serves one namespace without keys turns nothing, and may not read other namespaces.
+    fn is_idle(&self) -> bool {
+        self.args.source.cluster && self.args.namespace.is_some() && self.args.fingerprint_key.is_none()
+    }
+
     /// One round, and what is to be said of it.
     async fn one(&self) -> String {
+        if self.is_idle() {
+            return String::new();
+        }
         let source = match read(&self.args.source).await {
             Ok(Read::Usable(source)) => source,
             Ok(Read::Mistakes(problems)) => {
@@ -282,6 +291,9 @@ impl Rounds<'_> {
 
     /// The next one need not wait for the end of the lease.
     async fn leave(&self) {
+        if self.is_idle() {
+            return;
+        }
         let Ok(Read::Usable(source)) = read(&self.args.source).await else { return };
         let manifests = &source.manifests;
         let client = source.client.as_ref().or(self.target.client()).cloned();

@@ -139,7 +139,7 @@ async fn at(target: &Target, object: &Object<ExternalSecretSpec>) -> SecretFacts
     let name = object.spec.target_name(object.name());
     let written_at = match target {
         Target::Folder(folder) => folder.written_at(object.namespace(), name),
-        Target::Cluster(_) | Target::Sealed(_) => None,
+        Target::Cluster(_) | Target::Sealed(_) | Target::Planned(_) => None,
     };
     if let Target::Folder(folder) = target
         && let Ok(Some(text)) = folder.text(object.namespace(), name)

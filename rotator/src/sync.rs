@@ -331,7 +331,7 @@ impl Round<'_> {
             .collect();
         let mut removed = Vec::new();
         let folder = match self.target {
-            Target::Cluster(_) => return Ok(removed),
+            Target::Cluster(_) | Target::Planned(_) => return Ok(removed),
             Target::Folder(folder) => folder,
             Target::Sealed(folder) => {
                 for (namespace, name) in folder.owned()? {

@@ -83,6 +83,8 @@ pub enum Target {
     Folder(folder::Folder),
     /// A folder of SealedSecrets.
     Sealed(Box<sealed::SealedFolder>),
+    /// Another one, of which everything is read and to which nothing is written.
+    Planned(Box<Target>),
 }
 
 impl Target {
@@ -91,6 +93,7 @@ impl Target {
         match self {
             Self::Cluster(cluster) => Some(cluster.client()),
             Self::Folder(_) | Self::Sealed(_) => None,
+            Self::Planned(target) => target.client(),
         }
     }
 
@@ -104,6 +107,7 @@ impl Target {
             Self::Folder(folder) => folder.read(namespace, name),
             // Nobody can read it back.
             Self::Sealed(_) => Ok(None),
+            Self::Planned(target) => Box::pin(target.read(namespace, name)).await,
         }
     }
 
@@ -122,6 +126,7 @@ impl Target {
             Self::Cluster(cluster) => cluster.write(secret, before, manager).await.map(|()| written),
             Self::Folder(folder) => folder.write(secret).map(|()| written),
             Self::Sealed(folder) => folder.write(secret),
+            Self::Planned(_) => Ok(written),
         }
     }
 
@@ -134,7 +139,7 @@ impl Target {
             Self::Cluster(cluster) => cluster.delete(secret).await,
             Self::Folder(folder) => folder.delete(secret),
             // What cannot be read is not deleted by what was read.
-            Self::Sealed(_) => Ok(()),
+            Self::Sealed(_) | Self::Planned(_) => Ok(()),
         }
     }
 }
@@ -145,6 +150,7 @@ impl fmt::Display for Target {
             Self::Cluster(_) => f.write_str("the cluster"),
             Self::Folder(folder) => write!(f, "{}", folder.path().display()),
             Self::Sealed(folder) => write!(f, "{} (sealed)", folder.path().display()),
+            Self::Planned(target) => target.fmt(f),
         }
     }
 }

@@ -14,8 +14,11 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::restarts::changed_at;
+use super::restarts::decide::{Managed, WANTED};
 use crate::manifest::cluster::live_from;
 use crate::manifest::external_secret::{CreationPolicy, ExternalSecretSpec, RefreshPolicy, StoreRef};
 use crate::manifest::load::GROUP;
@@ -64,6 +67,10 @@ struct State {
     stores: BTreeMap<String, Value>,
     cluster_stores: BTreeMap<String, Value>,
     external_secrets: BTreeMap<String, Entry>,
+    /// Secrets of ours, by namespace and name.
+    secrets: BTreeMap<String, BTreeMap<String, Managed>>,
+    /// Namespaces where a Secret's values changed.
+    changed: BTreeSet<String>,
     /// Kinds of which everything is known.
     complete: BTreeSet<&'static str>,
 }
@@ -75,6 +82,8 @@ const CLOCKS_APART: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct World {
     state: Mutex<State>,
+    /// A Secret's values changed.
+    news: Notify,
 }
 
 fn name_of(value: &Value) -> String {
@@ -99,7 +108,7 @@ impl World {
             self.follow(client, "SecretStore", "secretstores", namespace, changes),
             self.follow(client, "ClusterSecretStore", "clustersecretstores", None, changes),
             self.follow(client, "ExternalSecret", "externalsecrets", namespace, changes),
-            follow_secrets(client, namespace, changes),
+            self.follow_secrets(client, namespace, changes),
         );
     }
 
@@ -140,6 +149,73 @@ impl World {
                         }
                     }
                     self.lock().complete.insert(kind);
+                }
+            }
+        }
+    }
+
+    async fn follow_secrets(
+        &self,
+        client: &Client,
+        namespace: Option<&str>,
+        changes: &UnboundedSender<Change>,
+    ) {
+        let api: Api<PartialObjectMeta<Secret>> = match namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        let config = watcher::Config::default().labels(&format!("{}=true", mark::MANAGED));
+        let stream = watcher::watcher(api, config).default_backoff();
+        pin_mut!(stream);
+        let tell = |(namespace, name): (String, String)| {
+            // Who listens ends only together with this.
+            let _ = changes.send(Change::Secret(namespace, name));
+        };
+        // The version of each, so that what was changed or deleted while a watch was broken is seen when it is whole again.
+        let mut known: Option<BTreeMap<(String, String), String>> = None;
+        let mut listed = BTreeMap::new();
+        loop {
+            let key = |secret: &PartialObjectMeta<Secret>| {
+                (secret.namespace().unwrap_or_default(), secret.name_any())
+            };
+            let version = |secret: &PartialObjectMeta<Secret>| secret.resource_version().unwrap_or_default();
+            match stream.try_next().await {
+                Ok(None) => return,
+                Ok(Some(Event::Apply(secret))) => {
+                    if let Some(known) = &mut known {
+                        known.insert(key(&secret), version(&secret));
+                    }
+                    self.keep(&key(&secret), Some(marked(&secret)));
+                    tell(key(&secret));
+                }
+                Ok(Some(Event::Delete(secret))) => {
+                    if let Some(known) = &mut known {
+                        known.remove(&key(&secret));
+                    }
+                    self.keep(&key(&secret), None);
+                    tell(key(&secret));
+                }
+                Ok(Some(Event::Init)) => listed.clear(),
+                Ok(Some(Event::InitApply(secret))) => {
+                    listed.insert(key(&secret), version(&secret));
+                    self.keep(&key(&secret), Some(marked(&secret)));
+                }
+                Ok(Some(Event::InitDone)) => {
+                    let now = std::mem::take(&mut listed);
+                    // At the start everything is looked at anyway.
+                    for (key, version) in known.iter().flatten() {
+                        if now.get(key) != Some(version) {
+                            tell(key.clone());
+                        }
+                        if !now.contains_key(key) {
+                            self.keep(key, None);
+                        }
+                    }
+                    known = Some(now);
+                    self.lock().complete.insert("Secret");
+                }
+                Err(error) => {
+                    tracing::warn!(kind = "Secret", why = %watch_words(&error), "a watch begins anew");
                 }
             }
         }
@@ -202,9 +278,70 @@ impl World {
         }
     }
 
+    /// Waits until all Secrets of ours were listed once.
+    pub(super) async fn wait_until_secrets_are_known(&self) {
+        while !self.lock().complete.contains("Secret") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the values of a Secret change.
+    pub(super) async fn something_changed(&self) {
+        self.news.notified().await;
+    }
+
+    /// The namespaces where that happened since they were last taken.
+    pub(super) fn take_changed(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.lock().changed)
+    }
+
+    /// Every namespace with a Secret of ours.
+    pub(super) fn namespaces_of_secrets(&self) -> Vec<String> {
+        self.lock().secrets.keys().cloned().collect()
+    }
+
+    /// The Secrets of ours in a namespace.
+    pub(super) fn managed(&self, namespace: &str) -> BTreeMap<String, Managed> {
+        let state = self.lock();
+        let mut secrets = state.secrets.get(namespace).cloned().unwrap_or_default();
+        for entry in state.external_secrets.values().filter(|entry| entry.namespace == namespace) {
+            let wanted = entry.value["metadata"]["annotations"][WANTED] == "true";
+            if let Some(secret) = secrets.get_mut(&entry.target).filter(|_| wanted) {
+                secret.wanted = true;
+            }
+        }
+        secrets
+    }
+
+    /// Keeps what is known of a Secret; none when it is gone.
+    fn keep(&self, key: &(String, String), hash: Option<(String, String)>) {
+        let mut state = self.lock();
+        let (namespace, name) = key;
+        let Some((uid, hash)) = hash else {
+            if let Some(secrets) = state.secrets.get_mut(namespace) {
+                secrets.remove(name);
+                if secrets.is_empty() {
+                    state.secrets.remove(namespace);
+                }
+            }
+            return;
+        };
+        let secrets = state.secrets.entry(namespace.clone()).or_default();
+        let before = secrets.get(name);
+        let is_news = before.is_none_or(|before| before.hash != hash);
+        let changed_at = changed_at(before, &hash);
+        secrets.insert(name.clone(), Managed { uid, hash, changed_at, wanted: false });
+        if is_news {
+            state.changed.insert(namespace.clone());
+            drop(state);
+            self.news.notify_one();
+        }
+    }
+
     /// Waits until everything was listed once.
     pub(super) async fn wait_until_complete(&self) {
-        while self.lock().complete.len() < 3 {
+        let kinds = ["SecretStore", "ClusterSecretStore", "ExternalSecret"];
+        while !kinds.iter().all(|kind| self.lock().complete.contains(kind)) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -333,56 +470,10 @@ fn paths(object: &Object<ExternalSecretSpec>) -> Vec<(StoreRef, String)> {
     found.into_iter().collect()
 }
 
-async fn follow_secrets(client: &Client, namespace: Option<&str>, changes: &UnboundedSender<Change>) {
-    let api: Api<PartialObjectMeta<Secret>> = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
-    let config = watcher::Config::default().labels(&format!("{}=true", mark::MANAGED));
-    let stream = watcher::watcher(api, config).default_backoff();
-    pin_mut!(stream);
-    let tell = |(namespace, name): (String, String)| {
-        // Who listens ends only together with this.
-        let _ = changes.send(Change::Secret(namespace, name));
-    };
-    // The version of each, so that what was changed or deleted while a watch was broken is seen when it is whole again.
-    let mut known: Option<BTreeMap<(String, String), String>> = None;
-    let mut listed = BTreeMap::new();
-    loop {
-        let key =
-            |secret: &PartialObjectMeta<Secret>| (secret.namespace().unwrap_or_default(), secret.name_any());
-        let version = |secret: &PartialObjectMeta<Secret>| secret.resource_version().unwrap_or_default();
-        match stream.try_next().await {
-            Ok(None) => return,
-            Ok(Some(Event::Apply(secret))) => {
-                if let Some(known) = &mut known {
-                    known.insert(key(&secret), version(&secret));
-                }
-                tell(key(&secret));
-            }
-            Ok(Some(Event::Delete(secret))) => {
-                if let Some(known) = &mut known {
-                    known.remove(&key(&secret));
-                }
-                tell(key(&secret));
-            }
-            Ok(Some(Event::Init)) => listed.clear(),
-            Ok(Some(Event::InitApply(secret))) => {
-                listed.insert(key(&secret), version(&secret));
-            }
-            Ok(Some(Event::InitDone)) => {
-                let now = std::mem::take(&mut listed);
-                // At the start everything is looked at anyway.
-                for (key, version) in known.iter().flatten() {
-                    if now.get(key) != Some(version) {
-                        tell(key.clone());
-                    }
-                }
-                known = Some(now);
-            }
-            Err(error) => tracing::warn!(kind = "Secret", why = %watch_words(&error), "a watch begins anew"),
-        }
-    }
+/// The uid of a Secret, and the hash of its values as its mark says it.
+fn marked(secret: &PartialObjectMeta<Secret>) -> (String, String) {
+    let hash = secret.annotations().get(mark::DATA_HASH).cloned().unwrap_or_default();
+    (secret.uid().unwrap_or_default(), hash)
 }
 
 fn watch_words(error: &watcher::Error) -> String {

@@ -22,6 +22,8 @@ mod rotate_objects;
 mod run_cluster;
 mod run_faults;
 mod run_polling;
+mod run_restarts;
+mod run_roles;
 mod seal;
 mod status_secrets;
 mod stopping;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,10 +22,14 @@ pub struct Staying {
 
 impl Staying {
     pub fn start(workshop: &Workshop, kube: &Kube, namespace: &str, more: &[&str]) -> Self {
+        Self::start_as(workshop, &kube.kubeconfig(), namespace, more)
+    }
+
+    pub fn start_as(workshop: &Workshop, kubeconfig: &Path, namespace: &str, more: &[&str]) -> Self {
         let mut words = vec!["run", "--cluster", "--target", "cluster", "--namespace", namespace];
         words.extend(more);
         let mut command = workshop.rotator(&words);
-        let child = command.env("KUBECONFIG", kube.kubeconfig()).stdout(Stdio::piped()).spawn();
+        let child = command.env("KUBECONFIG", kubeconfig).stdout(Stdio::piped()).spawn();
         Self::of(child.expect("start rotator"))
     }
 

@@ -1,4 +1,4 @@
-//! `rotator status` for ExternalSecrets: of a cluster by what is reported on them, of files by what lies at the target.
+//! `rotator status` and `rotator plan` for ExternalSecrets: of a cluster by what is reported on them, of files by what lies at the target.
 
 use serde_json::{Value, json};
 use shared::require;
@@ -114,7 +114,26 @@ fn of_files_the_target_is_looked_at() {
     let workshop = Workshop::new();
     let text: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
     workshop.write("config/all.yaml", &text);
+    let plan = |more: &[&str]| {
+        let words = ["plan", "--config", "config", "--target", "dir:out"];
+        workshop.run(&[&words[..], more].concat())
+    };
+    let first = plan(&[]);
+    assert!(first.code == 0 && first.out.contains("CREATE     shop/a: k\n"), "{first:?}");
+    assert!(first.out.contains("3 Secrets to write, 0 that would fail, 0 with nothing to do"), "{first:?}");
+    assert_eq!(std::fs::read_dir(workshop.path("out")).map_or(0, Iterator::count), 0, "nothing is written");
     assert_eq!(workshop.run(&["sync", "--config", "config", "--target", "dir:out"]).code, 0);
+    assert!(plan(&[]).out.contains("0 Secrets to write, 0 that would fail, 3 with nothing to do"));
+    bao.api("POST", "secret/data/app/a", Some(json!({ "data": { "k": VALUE, "more": VALUE } })));
+    bao.api("DELETE", "secret/data/app/b", None);
+    let changed = plan(&["shop/a", "b"]);
+    assert!(
+        changed.out.contains("CHANGE     shop/a: more\n") && changed.out.contains("WOULD FAIL shop/b: "),
+        "{changed:?}"
+    );
+    assert!(!changed.out.contains(VALUE) && !changed.out.contains("shop/c"), "{changed:?}");
+    bao.api("POST", "secret/data/app/b", Some(json!({ "data": { "k": VALUE } })));
+    bao.api("POST", "secret/data/app/a", Some(json!({ "data": { "k": VALUE } })));
     let blind = workshop.run(&["status", "--config", "config"]);
     assert_eq!((blind.code, blind.out.matches("not looked at").count()), (0, 3), "{blind:?}");
     let look = ["status", "--config", "config", "--target", "dir:out"];
