@@ -13,6 +13,7 @@ pub mod cli;
 pub mod controller;
 pub mod file_store;
 pub mod freeze_command;
+pub mod go_duration;
 pub mod json_text;
 pub mod keys_command;
 pub mod known;

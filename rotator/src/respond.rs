@@ -12,7 +12,7 @@ use clap::Args;
 use jiff::Timestamp;
 use shared::exit::Exit;
 use shared::fingerprint::{Fingerprint, FingerprintKey};
-use shared::journal::{Phase, Record, Trigger};
+use shared::journal::{Phase, Trigger};
 use shared::known::{KnownKey, ValueState};
 use shared::secret::{Redacted, Secret};
 use shared::signing::PrivateKey;
@@ -23,7 +23,7 @@ use crate::known::inventory::{Inventory, PREVIOUS_MAX, Value, collect};
 use crate::known::ledger::Ledger;
 use crate::known::place::Place;
 use crate::manifest::object::Object;
-use crate::manifest::rotation::{LeakAction, RotationSpec, StrategySpec};
+use crate::manifest::rotation::{LeakAction, RotationSpec};
 use crate::provider::Provider;
 use crate::rotate_command::{self, Means, Occasion};
 use crate::rotation::context::Journal as _;
@@ -38,9 +38,11 @@ use crate::target::TargetName;
 pub mod guard;
 mod leak;
 pub mod report;
+mod under_way;
 
 use guard::{Admission, Limits, admit};
 use leak::{Found, Leak, leaks};
+use under_way::{accounts, few, under_way};
 
 /// How long a leak's run is waited for that only has to wait.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -391,60 +393,5 @@ impl Responder<'_> {
 
     fn fingerprint(&self, secret: &Secret) -> Fingerprint {
         secret.expose(|bytes| self.fingerprint_key.fingerprint(Redacted::new(bytes)))
-    }
-}
-
-/// A run is under way: it replaces the value, or has it ready, or has nothing to do with it any more.
-fn under_way(record: &Record, prints: &[Fingerprint], action: LeakAction) -> Plan {
-    let pending = record.phase.pending().map(|(_, pending)| pending.fingerprint);
-    let outgoing = record.current.as_ref().map(|current| current.fingerprint);
-    match (pending, outgoing, action) {
-        (Some(pending), _, LeakAction::Rotate) if prints.contains(&pending) => {
-            let published = matches!(
-                record.phase,
-                Phase::Tested { .. }
-                    | Phase::Published { .. }
-                    | Phase::Spread { .. }
-                    | Phase::Revoked { .. }
-                    | Phase::Proven { .. }
-            );
-            if published {
-                Plan::Start(pending)
-            } else {
-                Plan::Hurry(pending, "the run under way would make another value")
-            }
-        }
-        (Some(pending), _, LeakAction::Approve | LeakAction::Alert) if prints.contains(&pending) => {
-            Plan::Ask(
-                "the new value of a run under way leaked; rotate once more when it has ended".to_owned(),
-            )
-        }
-        (_, Some(outgoing), LeakAction::Rotate) if prints.contains(&outgoing) => {
-            Plan::Hurry(outgoing, "the run under way would be hurried")
-        }
-        (_, Some(outgoing), LeakAction::Approve | LeakAction::Alert) if prints.contains(&outgoing) => {
-            Plan::GoOn
-        }
-        _ => Plan::Settled("already replaced".to_owned()),
-    }
-}
-
-/// The accounts of a strategy.
-fn accounts(strategy: &StrategySpec) -> String {
-    let StrategySpec { alternating, dual, single } = strategy;
-    let mut all: Vec<&str> = Vec::new();
-    all.extend(alternating.iter().flat_map(|two| two.accounts.iter().map(String::as_str)));
-    all.extend(dual.iter().map(|one| one.account.as_str()));
-    all.extend(single.iter().map(|one| one.account.as_str()));
-    all.join(", ")
-}
-
-/// The first few, and how many more.
-fn few(ids: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let shown = ids.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match ids.len().checked_sub(SHOWN) {
-        None | Some(0) => shown,
-        Some(more) => format!("{shown} and {more} more"),
     }
 }

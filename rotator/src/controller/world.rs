@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _, pin_mut};
+use futures::{StreamExt as _, pin_mut};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ApiResource, DynamicObject};
-use kube::core::{GroupVersionKind, PartialObjectMeta};
+use kube::core::GroupVersionKind;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt as _};
@@ -17,15 +16,17 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::restarts::changed_at;
-use super::restarts::decide::{Managed, WANTED};
+use super::restarts::decide::Managed;
 use crate::manifest::cluster::live_from;
-use crate::manifest::external_secret::{CreationPolicy, ExternalSecretSpec, RefreshPolicy, StoreRef};
+use crate::manifest::external_secret::StoreRef;
 use crate::manifest::load::GROUP;
-use crate::manifest::object::{Object, full_name};
-use crate::manifest::status::ExternalSecretStatus;
-use crate::sync::gather::store_of;
-use crate::sync::{Wanted, due, mark};
+use crate::manifest::object::full_name;
+use crate::sync::Wanted;
+
+mod entry;
+mod secrets;
+
+use entry::{Entry, entry};
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,19 +48,6 @@ pub(super) struct Watched {
     /// The ExternalSecret.
     pub name: String,
     pub refreshed: Option<Timestamp>,
-}
-
-/// An ExternalSecret and what was found out about it once.
-struct Entry {
-    value: Value,
-    /// Changes when it is to be looked at again: not with our own reports.
-    stamp: String,
-    target: String,
-    namespace: String,
-    paths: Vec<(StoreRef, String)>,
-    refreshed: Option<Timestamp>,
-    next: Option<Timestamp>,
-    ready: Option<bool>,
 }
 
 #[derive(Default)]
@@ -154,73 +142,6 @@ impl World {
         }
     }
 
-    async fn follow_secrets(
-        &self,
-        client: &Client,
-        namespace: Option<&str>,
-        changes: &UnboundedSender<Change>,
-    ) {
-        let api: Api<PartialObjectMeta<Secret>> = match namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        };
-        let config = watcher::Config::default().labels(&format!("{}=true", mark::MANAGED));
-        let stream = watcher::watcher(api, config).default_backoff();
-        pin_mut!(stream);
-        let tell = |(namespace, name): (String, String)| {
-            // Who listens ends only together with this.
-            let _ = changes.send(Change::Secret(namespace, name));
-        };
-        // The version of each, so that what was changed or deleted while a watch was broken is seen when it is whole again.
-        let mut known: Option<BTreeMap<(String, String), String>> = None;
-        let mut listed = BTreeMap::new();
-        loop {
-            let key = |secret: &PartialObjectMeta<Secret>| {
-                (secret.namespace().unwrap_or_default(), secret.name_any())
-            };
-            let version = |secret: &PartialObjectMeta<Secret>| secret.resource_version().unwrap_or_default();
-            match stream.try_next().await {
-                Ok(None) => return,
-                Ok(Some(Event::Apply(secret))) => {
-                    if let Some(known) = &mut known {
-                        known.insert(key(&secret), version(&secret));
-                    }
-                    self.keep(&key(&secret), Some(marked(&secret)));
-                    tell(key(&secret));
-                }
-                Ok(Some(Event::Delete(secret))) => {
-                    if let Some(known) = &mut known {
-                        known.remove(&key(&secret));
-                    }
-                    self.keep(&key(&secret), None);
-                    tell(key(&secret));
-                }
-                Ok(Some(Event::Init)) => listed.clear(),
-                Ok(Some(Event::InitApply(secret))) => {
-                    listed.insert(key(&secret), version(&secret));
-                    self.keep(&key(&secret), Some(marked(&secret)));
-                }
-                Ok(Some(Event::InitDone)) => {
-                    let now = std::mem::take(&mut listed);
-                    // At the start everything is looked at anyway.
-                    for (key, version) in known.iter().flatten() {
-                        if now.get(key) != Some(version) {
-                            tell(key.clone());
-                        }
-                        if !now.contains_key(key) {
-                            self.keep(key, None);
-                        }
-                    }
-                    known = Some(now);
-                    self.lock().complete.insert("Secret");
-                }
-                Err(error) => {
-                    tracing::warn!(kind = "Secret", why = %watch_words(&error), "a watch begins anew");
-                }
-            }
-        }
-    }
-
     fn names(&self, kind: &str) -> Vec<String> {
         let state = self.lock();
         match kind {
@@ -275,66 +196,6 @@ impl World {
             _ => {
                 state.external_secrets.remove(name);
             }
-        }
-    }
-
-    /// Waits until all Secrets of ours were listed once.
-    pub(super) async fn wait_until_secrets_are_known(&self) {
-        while !self.lock().complete.contains("Secret") {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// Waits until the values of a Secret change.
-    pub(super) async fn something_changed(&self) {
-        self.news.notified().await;
-    }
-
-    /// The namespaces where that happened since they were last taken.
-    pub(super) fn take_changed(&self) -> BTreeSet<String> {
-        std::mem::take(&mut self.lock().changed)
-    }
-
-    /// Every namespace with a Secret of ours.
-    pub(super) fn namespaces_of_secrets(&self) -> Vec<String> {
-        self.lock().secrets.keys().cloned().collect()
-    }
-
-    /// The Secrets of ours in a namespace.
-    pub(super) fn managed(&self, namespace: &str) -> BTreeMap<String, Managed> {
-        let state = self.lock();
-        let mut secrets = state.secrets.get(namespace).cloned().unwrap_or_default();
-        for entry in state.external_secrets.values().filter(|entry| entry.namespace == namespace) {
-            let wanted = entry.value["metadata"]["annotations"][WANTED] == "true";
-            if let Some(secret) = secrets.get_mut(&entry.target).filter(|_| wanted) {
-                secret.wanted = true;
-            }
-        }
-        secrets
-    }
-
-    /// Keeps what is known of a Secret; none when it is gone.
-    fn keep(&self, key: &(String, String), hash: Option<(String, String)>) {
-        let mut state = self.lock();
-        let (namespace, name) = key;
-        let Some((uid, hash)) = hash else {
-            if let Some(secrets) = state.secrets.get_mut(namespace) {
-                secrets.remove(name);
-                if secrets.is_empty() {
-                    state.secrets.remove(namespace);
-                }
-            }
-            return;
-        };
-        let secrets = state.secrets.entry(namespace.clone()).or_default();
-        let before = secrets.get(name);
-        let is_news = before.is_none_or(|before| before.hash != hash);
-        let changed_at = changed_at(before, &hash);
-        secrets.insert(name.clone(), Managed { uid, hash, changed_at, wanted: false });
-        if is_news {
-            state.changed.insert(namespace.clone());
-            drop(state);
-            self.news.notify_one();
         }
     }
 
@@ -410,70 +271,6 @@ impl World {
             state.external_secrets.values().filter(|e| e.ready == Some(true)).filter_map(|e| e.refreshed);
         (count(Some(true)), count(Some(false)), count(None), oldest.min())
     }
-}
-
-fn entry(value: Value) -> Entry {
-    let live = live_from(value.clone());
-    let object = live.object.as_ref().ok();
-    let deleting = if live.deleting { "deleting" } else { "" };
-    let stamp = match object {
-        Some(object) => format!("{}{deleting}", due::resource_version(object)),
-        None => format!("{}{deleting}", value["metadata"]["generation"]),
-    };
-    let refreshed = live.status.refresh_time.as_deref().and_then(|time| time.parse().ok());
-    let condition = live.status.conditions.iter().find(|condition| condition.kind == "Ready");
-    Entry {
-        stamp,
-        target: object.map(|object| object.spec.target_name(object.name()).to_owned()).unwrap_or_default(),
-        namespace: live.namespace.clone(),
-        paths: object.map(paths).unwrap_or_default(),
-        refreshed,
-        next: object.and_then(|object| next(object, &live.status, refreshed)),
-        ready: condition.map(|condition| condition.status == "True"),
-        value,
-    }
-}
-
-/// When its interval is over; none if it has none. Those of one hour do not all come in the same minute.
-fn next(
-    object: &Object<ExternalSecretSpec>,
-    status: &ExternalSecretStatus,
-    refreshed: Option<Timestamp>,
-) -> Option<Timestamp> {
-    let last = refreshed.filter(|_| status.synced_resource_version.is_some())?;
-    let interval = due::interval(object)?;
-    // Up to a twentieth later, by the name: the same each time, and below a minute.
-    let share = mark::owner_hash(object.namespace(), object.name());
-    let share = u8::from_str_radix(share.get(..2).unwrap_or("0"), 16).unwrap_or(0);
-    let jitter = (interval / 20).min(Duration::from_secs(60)).mul_f64(f64::from(share) / 255.0);
-    last.checked_add(interval + jitter).ok()
-}
-
-/// The paths of which a new version matters.
-fn paths(object: &Object<ExternalSecretSpec>) -> Vec<(StoreRef, String)> {
-    let spec = &object.spec;
-    let follows = matches!(spec.refresh_policy, None | Some(RefreshPolicy::Periodic));
-    if !follows || due::interval(object).is_none() || spec.target.creation_policy == CreationPolicy::None {
-        return Vec::new();
-    }
-    let entries = spec.data.iter().map(|entry| (entry.source_ref.as_ref(), &entry.remote_ref));
-    let extracts =
-        spec.data_from.iter().filter_map(|from| Some((from.source_ref.as_ref(), from.extract.as_ref()?)));
-    let mut found = BTreeSet::new();
-    for (source, remote) in entries.chain(extracts) {
-        // A version that is named does not change.
-        let latest = matches!(remote.version.as_deref(), None | Some("" | "0"));
-        if latest && let Ok(store) = store_of(object, source, "") {
-            found.insert((store.clone(), remote.key.clone()));
-        }
-    }
-    found.into_iter().collect()
-}
-
-/// The uid of a Secret, and the hash of its values as its mark says it.
-fn marked(secret: &PartialObjectMeta<Secret>) -> (String, String) {
-    let hash = secret.annotations().get(mark::DATA_HASH).cloned().unwrap_or_default();
-    (secret.uid().unwrap_or_default(), hash)
 }
 
 fn watch_words(error: &watcher::Error) -> String {

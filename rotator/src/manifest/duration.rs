@@ -8,6 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 
+use crate::go_duration;
+
 /// A length of time in Go's notation (`time.ParseDuration`), never negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GoDuration(pub Duration);
@@ -21,73 +23,15 @@ impl std::str::FromStr for GoDuration {
     type Err = NotADuration;
 
     fn from_str(text: &str) -> Result<Self, NotADuration> {
-        let mut rest = text.strip_prefix('+').unwrap_or(text);
-        if rest == "0" {
-            return Ok(Self::default());
-        }
-        if rest.is_empty() {
-            return Err(NotADuration);
-        }
-        let mut nanoseconds: u128 = 0;
-        while !rest.is_empty() {
-            let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(NotADuration)?;
-            let (number, after) = rest.split_at(number_end);
-            let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-            let (unit, after) = after.split_at(unit_end);
-            let scale: u128 = match unit {
-                "ns" => 1,
-                "us" | "µs" | "μs" => 1_000,
-                "ms" => 1_000_000,
-                "s" => 1_000_000_000,
-                "m" => 60_000_000_000,
-                "h" => 3_600_000_000_000,
-                _ => return Err(NotADuration),
-            };
-            nanoseconds = nanoseconds.saturating_add(scaled(number, scale)?);
-            rest = after;
-        }
-        // Go keeps nanoseconds in an int64: about 292 years.
-        let nanoseconds = i64::try_from(nanoseconds).map_err(|_| NotADuration)?;
-        Ok(Self(Duration::from_nanos(nanoseconds.unsigned_abs())))
+        let nanoseconds = go_duration::parse(text).ok_or(NotADuration)?;
+        u64::try_from(nanoseconds).map(|length| Self(Duration::from_nanos(length))).map_err(|_| NotADuration)
     }
-}
-
-/// `number` (digits with at most one point) times `scale`, in nanoseconds.
-fn scaled(number: &str, scale: u128) -> Result<u128, NotADuration> {
-    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && part.is_empty()) || !digits(whole) || !digits(part) {
-        return Err(NotADuration);
-    }
-    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| NotADuration)? };
-    // Nanoseconds are the finest unit: more than eighteen digits cannot matter.
-    let part = &part[..part.len().min(18)];
-    let fraction = if part.is_empty() {
-        0
-    } else {
-        let power = u32::try_from(part.len()).map_err(|_| NotADuration)?;
-        part.parse::<u128>().map_err(|_| NotADuration)?.saturating_mul(scale) / 10_u128.pow(power)
-    };
-    Ok(whole.saturating_mul(scale).saturating_add(fraction))
 }
 
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        let nanoseconds = self.0.subsec_nanos();
-        if hours > 0 {
-            write!(f, "{hours}h")?;
-        }
-        if hours > 0 || minutes > 0 {
-            write!(f, "{minutes}m")?;
-        }
-        if nanoseconds == 0 {
-            write!(f, "{seconds}s")
-        } else {
-            let fraction = format!("{nanoseconds:09}");
-            write!(f, "{seconds}.{}s", fraction.trim_end_matches('0'))
-        }
+        let nanoseconds = i64::try_from(self.0.as_nanos()).unwrap_or(i64::MAX);
+        f.write_str(&go_duration::shown(nanoseconds))
     }
 }
 

@@ -1,7 +1,5 @@
 //! ExternalSecret and ClusterExternalSecret: which values make which Secret.
 
-use std::collections::BTreeMap;
-
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +7,18 @@ use serde::{Deserialize, Serialize};
 use super::duration::GoDuration;
 use super::status::{ClusterExternalSecretStatus, ExternalSecretStatus};
 use super::store::LabelSelector;
+
+mod data_from;
+mod target;
+
+pub use data_from::{
+    ConflictPolicy, DataFrom, Find, FindName, MergeStrategy, PriorityPolicy, Rewrite, RewriteMerge,
+    RewriteRegexp, RewriteTransform,
+};
+pub use target::{
+    CreationPolicy, DeletionPolicy, EngineVersion, MergePolicy, Target, Template, TemplateFrom, TemplateItem,
+    TemplateMetadata, TemplateRef, TemplateScope,
+};
 
 /// Which values of which store make one Secret.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -238,290 +248,6 @@ pub struct GeneratorRef {
     /// The name.
     #[serde(default)]
     pub name: String,
-}
-
-/// Many keys at once: exactly one of extract, find and a generator.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct DataFrom {
-    /// Every key of one secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub extract: Option<RemoteRef>,
-    /// Many secrets.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub find: Option<Find>,
-    /// Renames keys, in this order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rewrite: Vec<Rewrite>,
-    /// Another store, or a generator.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_ref: Option<SourceRef>,
-}
-
-/// Secrets by path, name and tags.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Find {
-    /// Where to look.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// What their names look like.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<FindName>,
-    /// Which custom metadata they carry.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub tags: BTreeMap<String, String>,
-    /// How keys become valid keys of a Secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub conversion_strategy: Option<ConversionStrategy>,
-    /// How values are decoded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decoding_strategy: Option<DecodingStrategy>,
-    /// What happens to values with a zero byte.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub null_byte_policy: Option<NullBytePolicy>,
-}
-
-/// A regular expression on names.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct FindName {
-    /// The expression; it matches anywhere in the name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub regexp: Option<String>,
-}
-
-/// One step of renaming: exactly one of the fields.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Rewrite {
-    /// By a regular expression.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub regexp: Option<RewriteRegexp>,
-    /// By a template over `.value`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub transform: Option<RewriteTransform>,
-    /// Merges the values (JSON objects) into one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub merge: Option<RewriteMerge>,
-}
-
-/// Renames what matches.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-pub struct RewriteRegexp {
-    /// The expression.
-    #[serde(default)]
-    pub source: String,
-    /// What stands for it, with `$1`.
-    #[serde(default)]
-    pub target: String,
-}
-
-/// Renames by a template.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-pub struct RewriteTransform {
-    /// The template.
-    #[serde(default)]
-    pub template: String,
-}
-
-/// Merges values.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct RewriteMerge {
-    /// The key that takes the result (strategy JSON).
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub into: String,
-    /// Keys in rising order of importance.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub priority: Vec<String>,
-    /// Whether every key in `priority` must exist.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub priority_policy: Option<PriorityPolicy>,
-    /// What happens when two values hold the same key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conflict_policy: Option<ConflictPolicy>,
-    /// Whether the keys become the Secret's or stay one JSON object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<MergeStrategy>,
-}
-
-/// Whether every key in `priority` must exist.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum PriorityPolicy {
-    IgnoreNotFound,
-    #[default]
-    Strict,
-}
-
-/// What happens when two values hold the same key.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum ConflictPolicy {
-    Ignore,
-    #[default]
-    Error,
-}
-
-/// What merging makes.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum MergeStrategy {
-    #[default]
-    Extract,
-    #[serde(rename = "JSON")]
-    Json,
-}
-
-/// The Secret to make.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Target {
-    /// Its name; none: the ExternalSecret's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Whose the Secret is.
-    #[serde(default)]
-    pub creation_policy: CreationPolicy,
-    /// What happens when every value is gone.
-    #[serde(default)]
-    pub deletion_policy: DeletionPolicy,
-    /// How it looks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub template: Option<Template>,
-    /// Never changed after it was made.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub immutable: bool,
-}
-
-/// Whose the Secret is.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum CreationPolicy {
-    #[default]
-    Owner,
-    Orphan,
-    Merge,
-    CreateOrMerge,
-    None,
-}
-
-/// What happens when every value is gone.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum DeletionPolicy {
-    #[default]
-    Retain,
-    Delete,
-    Merge,
-}
-
-/// How the Secret looks.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Template {
-    /// v2.
-    #[serde(default)]
-    pub engine_version: EngineVersion,
-    /// Whether template keys replace the read ones or join them.
-    #[serde(default)]
-    pub merge_policy: MergePolicy,
-    /// The Secret's type.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// Its labels, annotations and finalizers.
-    #[serde(default)]
-    pub metadata: TemplateMetadata,
-    /// Keys and their templates.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub data: BTreeMap<String, String>,
-    /// More templates.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub template_from: Vec<TemplateFrom>,
-}
-
-/// The template engine.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-pub enum EngineVersion {
-    #[default]
-    #[serde(rename = "v2")]
-    #[allow(missing_docs)]
-    V2,
-}
-
-/// Whether template keys replace the read ones or join them.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum MergePolicy {
-    #[default]
-    Replace,
-    Merge,
-}
-
-/// Labels, annotations and finalizers of the Secret.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-pub struct TemplateMetadata {
-    /// Annotations.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-    /// Labels.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// Finalizers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub finalizers: Vec<String>,
-}
-
-/// Templates from elsewhere.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct TemplateFrom {
-    /// From a ConfigMap.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub config_map: Option<TemplateRef>,
-    /// From a Secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret: Option<TemplateRef>,
-    /// What the templates make (`Data`, `Annotations`, `Labels`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-    /// A template that prints YAML: keys and values.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub literal: Option<String>,
-    /// How the values that it makes are decoded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub values_decoding_strategy: Option<DecodingStrategy>,
-}
-
-/// An object with templates.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-pub struct TemplateRef {
-    /// Its name.
-    pub name: String,
-    /// Its keys.
-    #[serde(default)]
-    pub items: Vec<TemplateItem>,
-}
-
-/// One template of an object.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct TemplateItem {
-    /// The key.
-    pub key: String,
-    /// Whether it makes the value of this key, or keys and values.
-    #[serde(default)]
-    pub template_as: TemplateScope,
-}
-
-/// What a template makes.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum TemplateScope {
-    #[default]
-    Values,
-    KeysAndValues,
 }
 
 /// One ExternalSecret in each of many namespaces.

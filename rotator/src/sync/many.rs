@@ -12,6 +12,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Precon
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde_json::json;
 
+use super::objects::with_own_name;
 use super::stores::Stores;
 use crate::manifest::Manifests;
 use crate::manifest::external_secret::{
@@ -39,13 +40,11 @@ fn chosen(spec: &ClusterExternalSecretSpec, namespaces: &Namespaces) -> BTreeSet
 pub fn of_files(manifests: &Manifests) -> Vec<Object<ExternalSecretSpec>> {
     let mut made = Vec::new();
     for object in &manifests.cluster_external_secrets {
-        let with_name = |namespace: &Object<()>| {
-            let mut labels = namespace.meta.labels.clone().unwrap_or_default();
-            let name = namespace.name().to_owned();
-            labels.entry("kubernetes.io/metadata.name".to_owned()).or_insert_with(|| name.clone());
-            (name, labels)
+        let labelled = |namespace: &Object<()>| {
+            let labels = with_own_name(namespace.meta.labels.clone(), namespace.name());
+            (namespace.name().to_owned(), labels)
         };
-        let mut namespaces: Namespaces = manifests.namespaces.iter().map(with_name).collect();
+        let mut namespaces: Namespaces = manifests.namespaces.iter().map(labelled).collect();
         // Those that are named need no manifest of their own.
         for name in &object.spec.namespaces {
             namespaces.entry(name.clone()).or_default();
@@ -207,7 +206,6 @@ async fn apply(
 
 fn is_same(found: &ExternalSecret, wanted: &ExternalSecret) -> bool {
     // The API server fills in defaults: what is asked for must be there, more may be.
-    let covers = |found: &serde_json::Value, wanted: &serde_json::Value| covers(found, wanted);
     let labels = found.metadata.labels.clone().unwrap_or_default();
     let annotations = found.metadata.annotations.clone().unwrap_or_default();
     Some(labels) == wanted.metadata.labels

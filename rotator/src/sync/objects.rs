@@ -120,17 +120,21 @@ impl<'a> Objects<'a> {
 
     /// A namespace's labels; none where the namespace is not known.
     pub async fn namespace_labels(&self, name: &str) -> Option<BTreeMap<String, String>> {
-        let with_name = |labels: Option<BTreeMap<String, String>>| {
-            let mut labels = labels.unwrap_or_default();
-            // The API server sets it on every namespace; a manifest seldom writes it.
-            labels.entry("kubernetes.io/metadata.name".to_owned()).or_insert_with(|| name.to_owned());
-            labels
-        };
         if let Some(known) = self.manifests.namespaces.iter().find(|known| known.name() == name) {
-            return Some(with_name(known.meta.labels.clone()));
+            return Some(with_own_name(known.meta.labels.clone(), name));
         }
         let api: Api<Namespace> = Api::all(self.cluster.clone()?);
         let found = api.get_opt(name).await.ok()??;
-        Some(with_name(found.metadata.labels))
+        Some(with_own_name(found.metadata.labels, name))
     }
+}
+
+/// A namespace's labels with its name among them: the API server sets that on every namespace, a manifest seldom writes it.
+pub(super) fn with_own_name(
+    labels: Option<BTreeMap<String, String>>,
+    name: &str,
+) -> BTreeMap<String, String> {
+    let mut labels = labels.unwrap_or_default();
+    labels.entry("kubernetes.io/metadata.name".to_owned()).or_insert_with(|| name.to_owned());
+    labels
 }

@@ -7,8 +7,8 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::go_duration;
 use crate::manifest::external_secret::{SyncWindow, SyncWindows, WindowKind};
-use crate::template::functions::dates::parse_duration;
 
 /// When a window opens.
 enum Opening {
@@ -20,7 +20,7 @@ enum Opening {
 
 fn parsed(window: &SyncWindow) -> Option<Opening> {
     if let Some(every) = window.schedule.strip_prefix("@every ") {
-        return parse_duration(every.trim()).map(Opening::Every);
+        return go_duration::parse(every.trim()).map(Opening::Every);
     }
     let schedule = if window.schedule == "@midnight" { "@daily" } else { window.schedule.as_str() };
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();

@@ -1,5 +1,6 @@
 //! How Go prints values: `{{ value }}`, `%v` and the other verbs of `printf`.
 
+use crate::go_duration;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -99,7 +100,7 @@ fn write(run: &Run, value: &Value, style: Style, depth: usize, out: &mut Bytes) 
             push(run, out, b"]")
         }
         Value::Time(time) => push(run, out, dates::shown(time).as_bytes()),
-        Value::Duration(nanoseconds) => push(run, out, dates::duration_shown(*nanoseconds).as_bytes()),
+        Value::Duration(nanoseconds) => push(run, out, go_duration::shown(*nanoseconds).as_bytes()),
         Value::Month(month) => push(run, out, dates::month_name(*month).as_bytes()),
         Value::Weekday(day) => push(run, out, dates::weekday_name(*day).as_bytes()),
         Value::Pair(pair) => {

@@ -1,5 +1,6 @@
 //! Fields of values, and the methods of the few types that have some.
 
+use crate::go_duration;
 use jiff::Zoned;
 
 use super::{Done, State, fail, no_key, text};
@@ -112,7 +113,7 @@ fn duration_method(nanoseconds: i64, name: &str) -> Option<Value> {
         "Milliseconds" => Some(Value::Int64(nanoseconds / 1_000_000)),
         "Microseconds" => Some(Value::Int64(nanoseconds / 1_000)),
         "Nanoseconds" => Some(Value::Int64(nanoseconds)),
-        "String" => Some(Value::text(dates::duration_shown(nanoseconds))),
+        "String" => Some(Value::text(go_duration::shown(nanoseconds))),
         _ => None,
     }
 }
