@@ -3,6 +3,6 @@
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 
-for part in debian python openbao kube unseal deny; do
+for part in debian python openbao kube unseal cosign deny; do
     "$(dirname "$0")/$part.sh"
 done
