@@ -14,6 +14,7 @@
 //! | `aws-key-id` | base32 that holds the account's number | AWS access keys |
 //! | `azure-cask` | the signature and its place in the decoded key | Azure keys |
 //! | `pem` | DER, OpenSSH or PGP structure; encrypted, truncated or public | private keys |
+//! | `pkcs12`, `java-keystore`, `keystore-base64` | whether a key is inside, and whether a password that everybody tries opens it | keystores |
 //! | `url` | user, password, host of a URL | connection strings, basic authentication in URLs |
 //! | `basic-auth` | base64 of `user:password` | HTTP headers, container registry logins, `.npmrc` |
 //! | `google-service-account` | the fields around a private key | Google service accounts |
@@ -42,6 +43,7 @@ mod encoded;
 mod google;
 mod guess;
 mod jwt;
+mod keystore;
 mod luhn;
 mod pem;
 mod placeholder;
@@ -96,10 +98,12 @@ const CHECKS: &[Check] = &[
     checksum("gitlab-routable", crc32::gitlab_routable),
     other("google-service-account", google::service_account),
     other("grafana", crc32::grafana),
+    other("java-keystore", keystore::java),
     other("jwt", jwt::jwt),
     other("key-32", encoded::key_32),
     other("key-64", encoded::key_64),
     other("key-argument", guess::key_argument),
+    other("keystore-base64", keystore::base64),
     other("luhn", luhn::luhn),
     other("named-value", guess::named_value),
     checksum("nkey", encoded::nkey),
@@ -111,6 +115,7 @@ const CHECKS: &[Check] = &[
     other("password-told", guess::password_told),
     other("password-value", guess::password_value),
     other("pem", pem::private_key),
+    other("pkcs12", keystore::pkcs12),
     other("prefixed", guess::prefixed),
     other("random", guess::random),
     other("seed", guess::seed),

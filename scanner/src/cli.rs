@@ -202,6 +202,12 @@ pub enum RulesCommand {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
+    /// Turn rules of Kingfisher, Nosey Parker, Betterleaks or gitleaks into ours, and tell what could not be carried over.
+    Import {
+        /// YAML or TOML files.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
     /// Hold rules to their own examples and near misses.
     Test {
         /// TOML files, or folders of them.

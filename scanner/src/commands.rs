@@ -13,7 +13,7 @@ use crate::baseline::commands::{BaselineCommand, BaselineError};
 use crate::cli::{Cli, RuleSource, RulesCommand};
 use crate::report::destination::{Destination, DestinationError};
 use crate::report::read::{self, ReadError};
-use crate::rules::{Rule, RuleSet, RulesError, proof};
+use crate::rules::{Rule, RuleSet, RulesError, foreign, proof};
 use crate::suggest::did_you_mean;
 use crate::{attest, baseline, console, explain};
 
@@ -77,6 +77,7 @@ pub fn rules(command: &RulesCommand) -> Result<Exit, CommandError> {
             let rules = with_warnings(RuleSet::load(paths, false)?);
             print(&format!("{} rules, no mistake\n", rules.len()))
         }
+        RulesCommand::Import { paths } => import(paths),
         RulesCommand::Test { paths } => test(paths),
     }
 }
@@ -102,6 +103,31 @@ fn show(rule: &Rule) -> String {
     let mut text = String::from("[[rule]]\n");
     let _ = write!(text, "{}", toml::to_string_pretty(&rule.definition).unwrap_or_default());
     text
+}
+
+/// The rules of other programs' files as a file of ours, on standard output; what is lost on standard error.
+fn import(paths: &[PathBuf]) -> Result<Exit, CommandError> {
+    #[derive(serde::Serialize)]
+    struct File {
+        version: u32,
+        rule: Vec<crate::rules::definition::Definition>,
+    }
+    let mut file = File { version: crate::rules::definition::VERSION, rule: Vec::new() };
+    for path in paths {
+        let imported = foreign::import(path)?;
+        for problem in &imported.problems {
+            console::say(&problem.to_string());
+        }
+        console::say(&format!(
+            "{}: {} of {} rules carried over",
+            path.display(),
+            imported.rules.len(),
+            imported.seen
+        ));
+        file.rule.extend(imported.rules.into_iter().map(|loaded| loaded.definition));
+    }
+    // Tables of strings and numbers: they always serialise.
+    print(&toml::to_string_pretty(&file).unwrap_or_default())
 }
 
 fn test(paths: &[PathBuf]) -> Result<Exit, CommandError> {

@@ -34,6 +34,9 @@ fn looks_at(check: &str) -> Option<&'static str> {
         "password-call" => {
             "whether the value looks like a password, and the function's name like one that takes it"
         }
+        "pkcs12" | "java-keystore" | "keystore-base64" => {
+            "whether a key is inside, and whether a trivial password opens it"
+        }
         "pem" => "the structure of the key: DER, OpenSSH or PGP",
         "prefixed" => "whether what stands behind the prefix looks drawn at random",
         "random" => "whether the value looks drawn at random",

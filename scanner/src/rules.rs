@@ -7,6 +7,7 @@
 
 pub mod definition;
 pub mod example;
+pub mod foreign;
 pub mod gitleaks;
 pub mod literals;
 pub mod load;
@@ -279,6 +280,7 @@ impl RuleSet {
             entropy: None,
             stopwords: Vec::new(),
             check: None,
+            helper: false,
             path: definition::PathCondition::default(),
             near: Vec::new(),
             context: None,

@@ -92,7 +92,7 @@ fn base64_of(body: &[u8]) -> Vec<u8> {
 }
 
 /// The header's and the content's length of an outer DER SEQUENCE.
-fn der_length(der: &[u8]) -> Option<(usize, usize)> {
+pub(super) fn der_length(der: &[u8]) -> Option<(usize, usize)> {
     if *der.first()? != 0x30 {
         return None;
     }

@@ -46,6 +46,7 @@ pub fn settle(rules: &RuleSet, mut raws: Vec<Raw>) -> Vec<Hit> {
     plain_first(&mut raws);
     known_once(&mut raws);
     near(rules, &mut raws);
+    raws.retain(|raw| !rules.rule(raw.rule).definition.helper);
     raws.sort_by(|left, right| strength(rules, right).cmp(&strength(rules, left)));
     // Spans that stand, by start; they never overlap, so the neighbour below is the only one to look at.
     let mut standing: BTreeMap<u64, u64> = BTreeMap::new();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub const VERSION: u32 = 1;
 
 /// One `[[rule]]`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// Lower-case words with hyphens, never reused.
@@ -59,6 +59,9 @@ pub struct Definition {
     /// The offline check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckUse>,
+    /// Its matches are not reported: they are there for the `near` of others.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub helper: bool,
     /// Conditions on the path, applied per location.
     #[serde(default, skip_serializing_if = "PathCondition::is_empty")]
     pub path: PathCondition,
@@ -82,6 +85,11 @@ pub struct Definition {
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it with a reference.
 fn is_zero(number: &usize) -> bool {
     *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it with a reference.
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Severity as rules write it.

@@ -16,6 +16,7 @@
 //! | `{jwt}`, `{jwt:SECONDS}` | a signed token without expiry, or one that expires then |
 //! | `{der:N}` | base64 of a DER private key of about N bytes, in lines of 64 letters |
 //! | `{openssh:N}` | base64 of an OpenSSH key without a passphrase |
+//! | `{jks}`, `{p12}` | base64 of a small keystore |
 //! | `{age}` | a bech32 `AGE-SECRET-KEY-1` |
 //! | `{nkey}` | a NATS user seed |
 //! | `{wif}` | a base58check private key |
@@ -154,6 +155,8 @@ fn word(
         "jwt" => encode::jwt(argument, rng),
         "der" => encode::der(length()?, rng),
         "openssh" => encode::open_ssh(length()?, rng),
+        "jks" => encode::java_keystore(rng),
+        "p12" => encode::pkcs12(rng),
         "age" => encode::age(rng),
         "nkey" => encode::nkey(rng),
         "wif" => encode::wif(rng),

@@ -64,6 +64,8 @@ struct FileRule {
     allowlists: Vec<Allowlist>,
     #[serde(default)]
     required: Vec<Required>,
+    #[serde(default)]
+    skip_report: bool,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +73,7 @@ struct FileRule {
 struct Required {
     id: String,
     within_lines: Option<u64>,
+    within_columns: Option<u64>,
 }
 
 #[derive(Deserialize, Clone, Default)]
@@ -83,7 +86,24 @@ struct Allowlist {
     regex_target: String,
     stopwords: Vec<String>,
     target_rules: Vec<String>,
+    commits: Vec<String>,
 }
+
+/// The keys of a rule in this format.
+pub const KEYS: [&str; 12] = [
+    "id",
+    "description",
+    "regex",
+    "path",
+    "secretGroup",
+    "entropy",
+    "keywords",
+    "tags",
+    "allowlist",
+    "allowlists",
+    "required",
+    "skipReport",
+];
 
 /// Whether a file is in this format: it has `[[rules]]`, `[extend]` or an allowlist at its top.
 pub fn is_gitleaks(text: &str) -> bool {
@@ -162,6 +182,12 @@ fn definition(
         Some(group) => group,
         None => usize::from(load::group_names(&regex).len() > 1),
     };
+    if rule.required.iter().any(|required| required.within_columns.is_some()) {
+        tell(
+            false,
+            "`withinColumns` is not carried over: lines alone count, so that more is reported".to_owned(),
+        );
+    }
     let guess = rule.id.starts_with("generic");
     // Keywords say what a whole file must contain; they need not be in each match, where ours are derived.
     let keywords = rule.keywords.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>();
@@ -188,6 +214,7 @@ fn definition(
         entropy: rule.entropy.filter(|entropy| *entropy > 0.0),
         stopwords,
         check: None,
+        helper: rule.skip_report,
         path: PathCondition {
             include: rule.path.iter().map(|path| from_go(path)).collect(),
             exclude: Vec::new(),
@@ -223,6 +250,9 @@ fn carry(
             "an allowlist whose parts must all hold is left out: more is reported, nothing less".to_owned(),
         );
         return;
+    }
+    if !list.commits.is_empty() {
+        tell(false, "`commits` are not carried over: put the secret into a baseline instead".to_owned());
     }
     let on = match list.regex_target.as_str() {
         "match" => AllowOn::Match,

@@ -105,6 +105,34 @@ fn lines(text: &str, width: usize) -> String {
 }
 
 /// An age key: bech32 over 32 random bytes (BIP 173).
+/// Base64 of a Java keystore with one key, closed with the password that the tool's manual uses.
+pub(super) fn java_keystore(rng: Rng<'_>) -> String {
+    use sha1::Digest;
+    let mut store = b"\xFE\xED\xFE\xED\0\0\0\x02\0\0\0\x01\0\0\0\x01\0\x01k".to_vec();
+    store.extend(bytes(8, rng));
+    store.extend(b"\0\0\0\x60");
+    store.extend(bytes(0x60, rng));
+    store.extend([0; 4]);
+    let mut digest = sha1::Sha1::new();
+    for letter in b"changeit" {
+        digest.update([0, *letter]);
+    }
+    digest.update(b"Mighty Aphrodite");
+    digest.update(&store);
+    store.extend(digest.finalize());
+    base64(&store)
+}
+
+/// Base64 of a PKCS#12 file with a key that is not encrypted.
+pub(super) fn pkcs12(rng: Rng<'_>) -> String {
+    let mut bags = b"\x2A\x86\x48\x86\xF7\x0D\x01\x0C\x0A\x01\x01".to_vec();
+    bags.extend(bytes(0x200 - bags.len(), rng));
+    let mut file = b"\x30\x82\x02\x1A\x02\x01\x03\x30\x82\x02\x13".to_vec();
+    file.extend(b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x01\xA0\x82\x02\x04\x04\x82\x02\x00");
+    file.extend(bags);
+    base64(&file)
+}
+
 pub(super) fn age(rng: Rng<'_>) -> String {
     const LETTERS: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
     const PREFIX: &[u8] = b"age-secret-key-";
