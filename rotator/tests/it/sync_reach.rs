@@ -1,6 +1,11 @@
 //! How far one run reaches: requests are counted, times and memory are printed and not judged here.
 //!
-//! `KEYTURN_REACH=1000 KEYTURN_REACH_ROTATOR=target/release/rotator cargo test --release --test it sync_reach -- --nocapture`
+//! ```sh
+//! export KEYTURN_REACH_ROTATOR=$PWD/target/release/rotator
+//! KEYTURN_REACH=1000 cargo test -p rotator --all-features --test it sync_reach -- --nocapture --test-threads 1
+//! KEYTURN_REACH=10000 KEYTURN_REACH_NAMESPACES=20 cargo test -p rotator --all-features --test it \
+//!     sync_reach::many_namespaces -- --nocapture
+//! ```
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
@@ -12,7 +17,9 @@ use serde_json::{Value, json};
 use shared::require;
 use shared::testkit::{Kube, OpenBao};
 
-use crate::cluster::{create, install_definitions};
+use crate::cluster::{create, install_definitions, wait_until};
+use crate::run_cluster::{Staying, holds};
+use crate::workshop::Workshop;
 
 /// Few by default: each debug build would wait for a thousand.
 fn number() -> usize {
@@ -31,8 +38,12 @@ struct Run {
 }
 
 fn sync(kube: &Kube, namespace: &str) -> Run {
+    run(kube, &["--namespace", namespace])
+}
+
+fn run(kube: &Kube, more: &[&str]) -> Run {
     let mut command = Command::new(program());
-    command.args(["sync", "--cluster", "--namespace", namespace, "--concurrency", "32"]);
+    command.args(["sync", "--cluster", "--concurrency", "32"]).args(more);
     let start = Instant::now();
     // A line for each Secret is more than a pipe holds.
     let mut output = tempfile::tempfile().expect("a file");
@@ -146,4 +157,126 @@ fn one_login_one_read_a_path_and_no_write_where_nothing_changed() {
     for (what, run) in [("first", &first), ("again", &again), ("shared paths", &coalesced)] {
         println!("{number} ExternalSecrets, {what}: {:.2} s, {} KiB", run.took.as_secs_f64(), run.memory_kib);
     }
+}
+
+/// Objects are made by so many at once: one alone would take longer than what is measured.
+const MAKERS: usize = 8;
+
+fn in_parallel(number: usize, make: impl Fn(usize) + Sync) {
+    let make = &make;
+    std::thread::scope(|scope| {
+        for maker in 0..MAKERS {
+            scope.spawn(move || (maker..number).step_by(MAKERS).for_each(make));
+        }
+    });
+}
+
+fn put(bao: &OpenBao, name: &str, value: &str) {
+    bao.api("POST", &format!("secret/data/app/{name}"), Some(json!({ "data": { "password": value } })));
+}
+
+fn external_secret(name: &str, path: &str) -> Value {
+    json!({ "kind": "ExternalSecret", "metadata": { "name": name }, "spec": { "refreshInterval": "1h",
+        "secretStoreRef": { "name": "vault", "kind": "SecretStore" },
+        "data": [{ "secretKey": "password", "remoteRef": { "key": path, "property": "password" } }] } })
+}
+
+/// A namespace with a store that is ours.
+fn site(kube: &Kube, bao: &OpenBao) -> String {
+    let namespace = kube.fresh_namespace();
+    kube.create(
+        &format!("api/v1/namespaces/{namespace}/secrets"),
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "token" }, "stringData": { "token": bao.token() } }),
+    );
+    create(
+        kube,
+        &namespace,
+        json!({ "kind": "SecretStore", "metadata": { "name": "vault" }, "spec": { "controller": "keyturn",
+            "provider": { "vault": { "server": bao.url(), "path": "secret",
+                "auth": { "tokenSecretRef": { "name": "token", "key": "token" } } } } } }),
+    );
+    namespace
+}
+
+/// A tenth of them first, then all: time and memory of both are printed.
+#[test]
+fn many_namespaces_are_served_by_one_run() {
+    let (kube, bao) = (require!(Kube::start()), require!(OpenBao::dev()));
+    install_definitions(&kube);
+    let namespaces =
+        std::env::var("KEYTURN_REACH_NAMESPACES").ok().and_then(|number| number.parse().ok()).unwrap_or(3);
+    let namespaces: Vec<String> = (0..namespaces).map(|_| site(&kube, &bao)).collect();
+    let number = number().max(10);
+    let make = |index: usize| {
+        let name = format!("s{index}");
+        put(&bao, &name, &format!("value-{index}"));
+        create(&kube, &namespaces[index % namespaces.len()], external_secret(&name, &format!("app/{name}")));
+    };
+    in_parallel(number / 10, make);
+    let tenth = run(&kube, &[]);
+    assert!(tenth.out.contains(&format!("{} created", number / 10)), "{}", tenth.out);
+    in_parallel(number - number / 10, |index| make(index + number / 10));
+    let rest = run(&kube, &[]);
+    let created = format!("{} created, 0 changed, {} unchanged, 0 failed", number - number / 10, number / 10);
+    assert!(rest.out.contains(&created), "{}", rest.out.lines().last().unwrap_or_default());
+    let again = run(&kube, &["--now"]);
+    assert!(
+        again.out.contains(&format!("0 created, 0 changed, {number} unchanged, 0 failed")),
+        "nothing is written"
+    );
+    for (what, run) in [("a tenth", &tenth), ("the rest", &rest), ("all again, all read", &again)] {
+        let (took, memory) = (run.took.as_secs_f64(), run.memory_kib / 1024);
+        println!("{number} in {} namespaces, {what}: {took:.2} s, {memory} MiB", namespaces.len());
+    }
+}
+
+/// Values change one after another while `run` serves all of them; how late each arrives is printed.
+#[test]
+fn a_changed_value_arrives_while_all_are_served() {
+    let (kube, bao) = (require!(Kube::start()), require!(OpenBao::dev()));
+    install_definitions(&kube);
+    let (namespace, number) = (site(&kube, &bao), number());
+    in_parallel(number, |index| {
+        let name = format!("s{index}");
+        put(&bao, &name, "first");
+        create(&kube, &namespace, external_secret(&name, &format!("app/{name}")));
+    });
+    let mut command = Command::new(program());
+    command.args(["run", "--cluster", "--target", "cluster", "--namespace", &namespace]);
+    let output = std::process::Stdio::piped();
+    let workshop = Workshop::new();
+    let child =
+        command.current_dir(workshop.path(".")).env("KUBECONFIG", kube.kubeconfig()).stdout(output).spawn();
+    let staying = Staying::of(child.expect("start"));
+    wait_until("all are there", || {
+        holds(&kube, &namespace, &format!("s{}", number - 1), "first") && count(&kube, &namespace) == number
+    });
+    let mut late: Vec<f64> = (0..number.min(20))
+        .map(|turn| {
+            // Not in step with the polling.
+            std::thread::sleep(Duration::from_millis((turn as u64 * 37) % 500));
+            let (name, value) = (format!("s{}", turn * 7 % number), format!("turn-{turn}"));
+            put(&bao, &name, &value);
+            let start = Instant::now();
+            wait_until("the change arrives", || holds(&kube, &namespace, &name, &value));
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    late.sort_by(f64::total_cmp);
+    let at = |share: f64| late[((late.len() as f64 * share) as usize).min(late.len() - 1)];
+    println!(
+        "{number} ExternalSecrets, {} changes: p50 {:.2} s, p99 {:.2} s, at most {:.2} s",
+        late.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    staying.end();
+}
+
+fn count(kube: &Kube, namespace: &str) -> usize {
+    let path = format!(
+        "api/v1/namespaces/{namespace}/secrets?labelSelector=reconcile.external-secrets.io%2Fmanaged%3Dtrue"
+    );
+    kube.api("GET", &path, None).1["items"].as_array().map_or(0, Vec::len)
 }
