@@ -13,6 +13,8 @@ pub mod set_up;
 pub mod state;
 
 #[cfg(test)]
+mod stories;
+#[cfg(test)]
 mod tests;
 
 pub use event::{Outcome, simulate};

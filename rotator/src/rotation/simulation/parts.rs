@@ -144,9 +144,15 @@ impl Journal for Wire {
         }
     }
 
-    /// One credential alone is simulated.
+    /// Seeds simulate one credential alone; stories say what else there is.
     async fn neighbours(&self) -> Result<Vec<Neighbour>, NoAnswer> {
-        Ok(Vec::new())
+        let state = self.state.borrow();
+        let neighbour = |(name, goes_first, json): &(String, bool, Vec<u8>)| Neighbour {
+            name: name.clone(),
+            goes_first: *goes_first,
+            record: Record::parse(&Secret::copy_of(json)).ok(),
+        };
+        Ok(state.neighbours.iter().map(neighbour).collect())
     }
 }
 

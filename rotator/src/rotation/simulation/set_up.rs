@@ -54,18 +54,31 @@ pub fn set_up(random: &mut Random) -> Option<State> {
         store.publish(first.clone());
     }
     let server = Server { accounts, sessions: BTreeMap::from([(first.account.clone(), users)]), effects: 0 };
-    Some(State {
-        locks: random.percent(50),
-        random: random.clone(),
+    let locks = random.percent(50);
+    let mut state = quiet(spec, random.clone());
+    state.locks = locks;
+    state.servers.fill(server);
+    state.store = store;
+    state.users = vec![User { holds: first, version: 1, excused: false }; users];
+    state.rejects = if random.percent(20) { random.below(3) } else { 0 };
+    Some(state)
+}
+
+/// A world in which there is nothing yet.
+pub fn quiet(spec: Spec, random: Random) -> State {
+    State {
+        locks: true,
+        random,
         now: Timestamp::UNIX_EPOCH,
-        servers: vec![server; spec.endpoints.len()],
-        store,
-        users: vec![User { holds: first, version: 1, excused: false }; users],
+        servers: vec![Server::default(); spec.endpoints.len()],
+        store: Store::default(),
+        users: Vec::new(),
+        neighbours: Vec::new(),
         requests: Vec::new(),
         replies: BTreeMap::new(),
         ghosts: Vec::new(),
         next_id: 0,
-        rejects: if random.percent(20) { random.below(3) } else { 0 },
+        rejects: 0,
         journalled: BTreeSet::new(),
         receipts: BTreeMap::new(),
         pairs: BTreeSet::new(),
@@ -76,10 +89,10 @@ pub fn set_up(random: &mut Random) -> Option<State> {
         advice: None,
         broken: None,
         spec,
-    })
+    }
 }
 
 /// The test of [`Policy`] holds these numbers to 128 bits.
-fn policy() -> Option<Policy> {
+pub fn policy() -> Option<Policy> {
     Policy::new(22, Policy::alphabet("alphanumeric")?, "").ok()
 }

@@ -176,6 +176,8 @@ pub struct State {
     pub store: Store,
     /// Consumers.
     pub users: Vec<User>,
+    /// Paired Rotations: name, whether it goes first, and its journal.
+    pub neighbours: Vec<(String, bool, Vec<u8>)>,
     /// Requests that wait for an answer.
     pub requests: Vec<Request>,
     /// Answers that wait for their caller.
