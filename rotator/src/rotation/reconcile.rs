@@ -137,6 +137,10 @@ async fn in_a_run<W: World>(looking: &Looking<'_, W>, record: &mut Record) -> Re
         );
         return Ok(());
     }
+    if !is_out && !aborting && new_works == Works::Everywhere && old.as_ref().is_some_and(is) {
+        // The old one died too early; the new one is tried and published as in every run.
+        return Ok(());
+    }
     if let Some(old) = old.filter(|_| old_works == Works::Everywhere) {
         if !is(&old) {
             let at = looking.publish(&old, over, record.deadline).await?;

@@ -5,6 +5,7 @@ mod adopting;
 mod applying;
 mod ordering;
 mod reconciling;
+mod repairing;
 mod resting;
 mod retiring;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::journal::{Order, PhaseName, Trigger};
 
-use super::{Story, alternating, call, dual, ordered, shown, waits};
+use super::{Story, alternating, call, dual, leak, ordered, shown, waits};
 use crate::rotation::context::Answer;
 use crate::rotation::drive::{End, Wish};
 use crate::rotation::simulation::state::{Call, Reply};
@@ -18,6 +18,14 @@ fn the_path_is_written_once_more_so_that_no_late_write_publishes() {
     assert_eq!(story.order(Order::Abort), End::Aborted { revision: 1 });
     assert_eq!(story.published(), (2, shown("app_a", "first")));
     assert_eq!(story.record().current.unwrap().kv_version, 2);
+}
+
+#[test]
+fn a_path_that_is_empty_and_was_not_is_a_matter_for_a_person() {
+    let story = Story::new(alternating(), &["rw"]);
+    story.start_until(PhaseName::Applied);
+    story.change(|state| state.store.published = None);
+    assert!(call(story.order(Order::Abort)).starts_with("the published path no longer holds"));
 }
 
 #[test]
@@ -185,4 +193,29 @@ fn what_a_person_published_for_the_account_is_not_taken_away() {
     assert_eq!(story.order(Order::Retry), End::Aborted { revision: 1 });
     assert_eq!(story.works(&shown("app", "by hand")), [true]);
     assert_eq!(story.published(), (2, shown("app", "by hand")));
+}
+
+#[test]
+fn a_first_value_that_leaked_is_taken_away_with_the_one_that_replaced_it() {
+    let story = Story::empty(dual(), &["rw"]);
+    let end = story.tell_with(Wish::Start(Trigger::Schedule), |state, call| {
+        matches!(call, Call::Set(..)).then(|| {
+            state.execute(call, 0);
+            Reply::Lost
+        })
+    });
+    waits(end);
+    let (leaked, name) = (story.pending(), story.record().phase.pending().unwrap().1.fingerprint);
+    let end = story.tell_with(Wish::Replace { trigger: leak(), current: name }, |_, call| {
+        matches!(call, Call::Set(..) | Call::Test(..)).then_some(Reply::Lost)
+    });
+    waits(end);
+    assert_eq!(story.record().phase.name(), PhaseName::Staged);
+    assert_ne!(story.pending(), leaked);
+    waits(story.order(Order::Abort));
+    assert_eq!(story.works(&leaked), [false]);
+    let lease = story.state.borrow().spec.lease;
+    story.pass(lease);
+    assert_eq!(story.resume(), End::Aborted { revision: 1 });
+    assert!(story.record().discarded.is_empty());
 }

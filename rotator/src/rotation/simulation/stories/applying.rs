@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use shared::journal::{Order, PhaseName, Trigger};
 
-use super::{Story, alternating, call, dual, leak, shown, waits};
+use super::{Story, alternating, call, dual, leak, ordered, shown, waits};
 use crate::rotation::context::Answer;
 use crate::rotation::drive::{End, Wish};
 use crate::rotation::simulation::state::{Call, Reply};
 use crate::rotation::spec::{ATTEMPTS_MAX, REVOKES_MAX};
-use crate::rotation::step::later;
+use crate::rotation::step::{Change, commit, later};
 
 /// The journal of a neighbour that has made a secret.
 const STAGED: &str = r#"{"version":1,"rotationUid":"u","revision":1,"epoch":1,"holder":"h",
@@ -106,20 +106,27 @@ fn both_secrets_work_while_consumers_move() {
 
 #[test]
 fn an_endpoint_that_refuses_what_was_set_is_set_again_and_not_for_ever() {
-    let story = Story::new(alternating(), &["rw", "pool"]);
-    let mut sets = 0;
-    let end = story.tell_with(Wish::Start(Trigger::Schedule), |_, call| match call {
-        Call::Set(1, ..) => {
-            sets += 1;
-            None
-        }
-        Call::Test(1, ..) => Some(Reply::Login(Answer::Refused)),
-        _ => None,
-    });
-    assert_eq!(call(end), format!("pool: the new secret was set and is refused, {REVOKES_MAX} times"));
-    assert_eq!(sets, REVOKES_MAX + 1);
-    assert_eq!(story.published(), (1, shown("app_a", "first")));
-    assert_eq!(story.order(Order::Retry), End::Proven { revision: 1 });
+    for endpoints in [&["rw"][..], &["pool", "rw"]] {
+        let story = Story::new(alternating(), endpoints);
+        let (mut sets, last) = (0, endpoints.len() - 1);
+        let mut tell = |wish: Wish| {
+            let end = story.tell_with(wish, |_, call| match call {
+                Call::Set(at, ..) if *at == last => {
+                    sets += 1;
+                    None
+                }
+                Call::Test(at, ..) if *at == last => Some(Reply::Login(Answer::Refused)),
+                _ => None,
+            });
+            assert_eq!(call(end), format!("rw: the new secret was set and is refused, {REVOKES_MAX} times"));
+            sets
+        };
+        assert_eq!(tell(Wish::Start(Trigger::Schedule)), REVOKES_MAX + 1);
+        // Nothing was repaired: as often again.
+        assert_eq!(tell(ordered(Order::Retry)), 2 * REVOKES_MAX + 1);
+        assert_eq!(story.published(), (1, shown("app_a", "first")));
+        assert_eq!(story.order(Order::Retry), End::Proven { revision: 1 });
+    }
 }
 
 #[test]
@@ -215,11 +222,11 @@ fn a_step_without_an_answer_ends_with_the_time_for_it() {
 #[test]
 fn an_endpoint_that_the_manifest_lost_in_the_middle_is_not_waited_for() {
     for phase in [PhaseName::Staged, PhaseName::Applied, PhaseName::Spread] {
-        let story = Story::new(alternating(), &["rw", "pool"]);
+        let story = Story::new(alternating(), &["rw", "replica-ro", "pool"]);
         let end = story.tell_with(Wish::Start(Trigger::Schedule), |state, call| {
             let second = match call {
-                Call::Set(1, ..) | Call::Revoke(1, ..) => true,
-                Call::Test(1, ..) => state.phase == PhaseName::Applied,
+                Call::Set(2, ..) | Call::Revoke(2, ..) => true,
+                Call::Test(2, ..) => state.phase == PhaseName::Applied,
                 _ => false,
             };
             (second && state.phase == phase).then_some(Reply::Lost)
@@ -231,5 +238,22 @@ fn an_endpoint_that_the_manifest_lost_in_the_middle_is_not_waited_for() {
             state.servers.pop();
         });
         assert_eq!(story.resume(), End::Proven { revision: 1 }, "lost in {phase}");
+        assert_eq!(story.record().phase.name(), PhaseName::Proven);
+    }
+}
+
+#[test]
+fn a_change_that_the_phase_does_not_allow_changes_nothing() {
+    let story = Story::new(alternating(), &["rw"]);
+    story.start_until(PhaseName::Applied);
+    let (mut record, spec, now) =
+        (story.record(), story.state.borrow().spec.clone(), story.state.borrow().now);
+    for (change, said) in [
+        (Change::Closed, "closing does not follow Applied"),
+        (Change::Published(2), "publishing does not follow Applied"),
+        (Change::Revoked("rw".into()), "revoking does not follow Applied"),
+    ] {
+        assert_eq!(commit(&mut record, change, &spec, now).unwrap_err().to_string(), said);
+        assert_eq!(record.phase.name(), PhaseName::Applied);
     }
 }

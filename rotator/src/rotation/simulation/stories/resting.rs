@@ -134,6 +134,10 @@ fn sessions_do_not_hold_what_leaked_or_what_a_person_wants_gone() {
     let story = Story::new(alternating(), &["rw"]);
     story.change(|state| _ = state.servers[0].sessions.insert("app_a".into(), 1));
     assert_eq!(story.tell(Wish::Start(leak())), End::Proven { revision: 1 });
+    // Nor does a grace.
+    let story = Story::new(alternating(), &["rw"]);
+    story.change(|state| state.spec.grace.duration = Duration::from_mins(10));
+    assert_eq!(story.tell(Wish::Start(leak())), End::Proven { revision: 1 });
 
     let story = Story::new(alternating(), &["rw"]);
     story.change(|state| _ = state.servers[0].sessions.insert("app_a".into(), 1));
@@ -273,12 +277,19 @@ fn a_person_is_told_once_why_no_run_can_begin() {
     assert_eq!(story.start(), End::Proven { revision: 1 });
     story.publish("app", "by hand");
     let why = "the published path no longer holds what the last run left there";
+    let epoch = story.record().epoch;
     assert_eq!(call(story.start()), why);
+    assert_eq!(story.record().epoch, epoch + 1);
     let journal = story.state.borrow().store.journal.clone();
     assert_eq!(story.record().needs_person.unwrap().why, why);
     assert_eq!(call(story.start()), why);
     assert_eq!(story.state.borrow().store.journal, journal);
-    // Another reason is written down.
+    // Other advice is written down, and another reason.
+    story.change(|state| state.spec.name = "shop/other".into());
+    assert_eq!(call(story.start()), why);
+    assert_ne!(story.state.borrow().store.journal, journal);
+    let told = story.record().needs_person.unwrap();
+    assert!(told.next.contains("`rotator adopt shop/other`"), "{}", told.next);
     story.publish("other", "theirs");
     let why = "the published account `other` is not one of this Rotation";
     assert_eq!(call(story.start()), why);
