@@ -157,7 +157,7 @@ fn what_a_person_published_for_the_account_is_not_overwritten() {
         let story = Story::new(dual(), &["rw"]);
         story.start_until(phase);
         story.change(|state| {
-            _ = state.servers[0].accounts.get_mut("app").unwrap().insert(b"by hand".to_vec())
+            state.servers[0].accounts.get_mut("app").unwrap().insert(b"by hand".to_vec());
         });
         story.publish("app", "by hand");
         assert_eq!(call(story.order(Order::Reconcile)), person, "in {phase}");
