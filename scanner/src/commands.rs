@@ -13,6 +13,7 @@ use crate::baseline::commands::{BaselineCommand, BaselineError};
 use crate::cli::{Cli, RuleSource, RulesCommand};
 use crate::report::destination::{Destination, DestinationError};
 use crate::report::read::{self, ReadError};
+use crate::rules::definition::{self, Definition};
 use crate::rules::{Rule, RuleSet, RulesError, foreign, proof};
 use crate::suggest::did_you_mean;
 use crate::{attest, baseline, console, explain};
@@ -71,7 +72,7 @@ pub fn rules(command: &RulesCommand) -> Result<Exit, CommandError> {
                 let near = did_you_mean(rule, names);
                 return Err(CommandError::UnknownRule { name: rule.clone(), near });
             };
-            print(&show(found))
+            print(&file_of([&found.definition]))
         }
         RulesCommand::Check { paths } => {
             let rules = with_warnings(RuleSet::load(paths, false)?);
@@ -98,21 +99,21 @@ fn list_line(rule: &Rule) -> String {
     format!("{:<36} {severity:<8} {confidence:<7} {}\n", rule.id.0, rule.definition.description)
 }
 
-fn show(rule: &Rule) -> String {
-    // A definition is tables of strings and numbers: it always serialises.
-    let mut text = String::from("[[rule]]\n");
-    let _ = write!(text, "{}", toml::to_string_pretty(&rule.definition).unwrap_or_default());
-    text
+/// Rules as a file of ours: what it says can be loaded again.
+fn file_of<'r>(rules: impl IntoIterator<Item = &'r Definition>) -> String {
+    #[derive(serde::Serialize)]
+    struct File<'r> {
+        version: u32,
+        rule: Vec<&'r Definition>,
+    }
+    let file = File { version: definition::VERSION, rule: rules.into_iter().collect() };
+    // Tables of strings and numbers: they always serialise.
+    toml::to_string_pretty(&file).unwrap_or_default()
 }
 
 /// The rules of other programs' files as a file of ours, on standard output; what is lost on standard error.
 fn import(paths: &[PathBuf]) -> Result<Exit, CommandError> {
-    #[derive(serde::Serialize)]
-    struct File {
-        version: u32,
-        rule: Vec<crate::rules::definition::Definition>,
-    }
-    let mut file = File { version: crate::rules::definition::VERSION, rule: Vec::new() };
+    let mut rules = Vec::new();
     for path in paths {
         let imported = foreign::import(path)?;
         for problem in &imported.problems {
@@ -124,10 +125,9 @@ fn import(paths: &[PathBuf]) -> Result<Exit, CommandError> {
             imported.rules.len(),
             imported.seen
         ));
-        file.rule.extend(imported.rules.into_iter().map(|loaded| loaded.definition));
+        rules.extend(imported.rules.into_iter().map(|loaded| loaded.definition));
     }
-    // Tables of strings and numbers: they always serialise.
-    print(&toml::to_string_pretty(&file).unwrap_or_default())
+    print(&file_of(&rules))
 }
 
 fn test(paths: &[PathBuf]) -> Result<Exit, CommandError> {
@@ -232,5 +232,22 @@ fn written(result: Result<(), DestinationError>) -> Result<Exit, DestinationErro
     match result {
         Ok(()) | Err(DestinationError::BrokenPipe) => Ok(Exit::Done),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_of;
+    use crate::rules::RuleSet;
+
+    #[test]
+    fn what_is_shown_of_rules_can_be_loaded_again() {
+        let rules = RuleSet::embedded().unwrap();
+        let text = file_of(rules.iter().map(|(_, rule)| &rule.definition));
+        let again = RuleSet::from_text("shown", &text).unwrap();
+        assert_eq!(again.len(), rules.len());
+        for ((_, rule), (_, shown)) in rules.iter().zip(again.iter()) {
+            assert_eq!(format!("{:?}", shown.definition), format!("{:?}", rule.definition));
+        }
     }
 }
