@@ -147,6 +147,16 @@ impl Story {
         assert_eq!(self.record().phase.name(), phase);
     }
 
+    /// Starts a run that rests because one kind of call was carried out and had no answer.
+    fn start_and_lose(&self, which: impl Fn(&Call) -> bool) {
+        waits(self.tell_with(Wish::Start(Trigger::Schedule), |state, call| {
+            which(call).then(|| {
+                state.execute(call, 0);
+                Reply::Lost
+            })
+        }));
+    }
+
     /// Starts a run in a world where consumers hold what is published, and leaves it in `Published`.
     fn start_with_users(&self, users: usize) {
         let (version, holds) = self.published();

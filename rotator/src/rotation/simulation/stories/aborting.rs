@@ -31,14 +31,7 @@ fn a_path_that_is_empty_and_was_not_is_a_matter_for_a_person() {
 #[test]
 fn what_was_published_after_all_goes_forward() {
     let story = Story::new(alternating(), &["rw"]);
-    let end = story.tell_with(Wish::Start(Trigger::Schedule), |state, call| match call {
-        Call::Publish(..) => {
-            state.execute(call, 0);
-            Some(Reply::Lost)
-        }
-        _ => None,
-    });
-    waits(end);
+    story.start_and_lose(|call| matches!(call, Call::Publish(..)));
     assert_eq!(story.record().phase.name(), PhaseName::Tested);
     assert_eq!(story.order(Order::Abort), End::Proven { revision: 1 });
     assert!(!story.record().reached.contains_key(&PhaseName::Aborting));
@@ -75,13 +68,7 @@ fn what_a_first_run_never_changed_is_left_as_it_is() {
 #[test]
 fn what_a_first_run_set_without_an_answer_is_taken_away() {
     let story = Story::empty(dual(), &["rw"]);
-    let end = story.tell_with(Wish::Start(Trigger::Schedule), |state, call| {
-        matches!(call, Call::Set(..)).then(|| {
-            state.execute(call, 0);
-            Reply::Lost
-        })
-    });
-    waits(end);
+    story.start_and_lose(|call| matches!(call, Call::Set(..)));
     let new = story.pending();
     assert_eq!(story.works(&new), [true]);
     let lease = story.state.borrow().spec.lease;
@@ -198,13 +185,7 @@ fn what_a_person_published_for_the_account_is_not_taken_away() {
 #[test]
 fn a_first_value_that_leaked_is_taken_away_with_the_one_that_replaced_it() {
     let story = Story::empty(dual(), &["rw"]);
-    let end = story.tell_with(Wish::Start(Trigger::Schedule), |state, call| {
-        matches!(call, Call::Set(..)).then(|| {
-            state.execute(call, 0);
-            Reply::Lost
-        })
-    });
-    waits(end);
+    story.start_and_lose(|call| matches!(call, Call::Set(..)));
     let (leaked, name) = (story.pending(), story.record().phase.pending().unwrap().1.fingerprint);
     let end = story.tell_with(Wish::Replace { trigger: leak(), current: name }, |_, call| {
         matches!(call, Call::Set(..) | Call::Test(..)).then_some(Reply::Lost)

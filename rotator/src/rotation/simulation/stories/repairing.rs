@@ -264,14 +264,7 @@ fn a_first_run_that_published_nothing_goes_on() {
 #[test]
 fn one_whose_publishing_had_no_answer_is_set_again_where_it_is_missing() {
     let story = Story::new(alternating(), &["rw", "pool"]);
-    let end = story.tell_with(Wish::Start(Trigger::Schedule), |state, call| match call {
-        Call::Publish(..) => {
-            state.execute(call, 0);
-            Some(Reply::Lost)
-        }
-        _ => None,
-    });
-    waits(end);
+    story.start_and_lose(|call| matches!(call, Call::Publish(..)));
     let new = story.pending();
     story.accept("app_a", &[]);
     story.change(|state| _ = state.servers[1].accounts.insert("app_b".into(), [].into()));
