@@ -169,8 +169,10 @@ impl Worker<'_> {
         stop: &mut watch::Receiver<bool>,
     ) {
         self.world.wait_until_complete().await;
+        let mut memory = poll::Memory::default();
         while !*stop.borrow() {
             let (stores, cluster_stores) = self.world.stores();
+            memory.keep_for(&stores.iter().chain(&cluster_stores).collect::<Vec<_>>());
             let manifests = stores_from(stores, cluster_stores);
             let client = self.settings.client.clone();
             let stores = Stores::new(&manifests, Objects::new(&manifests, Some(client)))
@@ -185,8 +187,12 @@ impl Worker<'_> {
             let settings = self.settings;
             tokio::select! {
                 () = make_many(settings, &stores) => {}
-                () = poll::poll(self.world, &stores, &self.settings.metrics, &found) => {}
+                () = poll::poll(self.world, &stores, &self.settings.metrics, &found, &mut memory) => {}
                 () = self.serve(&stores, &manifests, changed, &mut polled, stop) => {}
+            }
+            // What was told and not yet taken would not be told again.
+            while let Ok((name, since)) = polled.try_recv() {
+                self.force(name, since);
             }
             stores.close().await;
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
@@ -34,9 +35,11 @@ const PAGE: usize = 200;
 type StoreKey = (StoreRef, String);
 type PathKey = (StoreKey, String);
 
-/// What is remembered between two looks.
+/// What is remembered between two looks, and over stores that are opened anew.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
+    /// The stores that all of this is about.
+    about: Vec<Value>,
     /// The version of each path that was seen last.
     seen: BTreeMap<PathKey, u64>,
     /// Stores that are left alone until then.
@@ -48,6 +51,16 @@ struct Memory {
 }
 
 impl Memory {
+    /// Forgets everything if the stores are others than before. A look without memory compares the store's clock with
+    /// ours, and misses a change where one of them is wrong: opening the same stores again must not lead to that.
+    pub(super) fn keep_for(&mut self, stores: &[&Value]) {
+        let about = |store: &Value| json!([store["metadata"]["uid"], store["metadata"]["generation"]]);
+        let about: Vec<Value> = stores.iter().map(|store| about(store)).collect();
+        if self.about != about {
+            *self = Self { about, ..Self::default() };
+        }
+    }
+
     fn forget(&mut self, now: Instant, known: &BTreeSet<PathKey>) {
         self.seen.retain(|path, _| known.contains(path));
         self.stores.retain(|_, until| *until > now);
@@ -72,8 +85,8 @@ pub(super) async fn poll(
     stores: &Stores<'_>,
     metrics: &Metrics,
     found: &UnboundedSender<(String, Timestamp)>,
+    memory: &mut Memory,
 ) {
-    let mut memory = Memory::default();
     loop {
         let start = Instant::now();
         let mut watched: BTreeMap<StoreKey, BTreeMap<String, Vec<Watched>>> = BTreeMap::new();
@@ -89,7 +102,7 @@ pub(super) async fn poll(
         let mut looks: FuturesUnordered<_> = watched
             .into_iter()
             .filter(|(store, _)| !memory.stores.contains_key(store))
-            .map(|(store, paths)| look(stores, store, paths, &memory, found))
+            .map(|(store, paths)| look(stores, store, paths, memory, found))
             .collect();
         let mut done = Vec::new();
         while let Some(look) = looks.next().await {
@@ -235,6 +248,32 @@ fn tell(
         if changed {
             // Who listens ends only together with this.
             let _ = found.send((reader.name, since.unwrap_or_else(Timestamp::now)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Memory;
+
+    fn store(uid: &str, generation: u64) -> Value {
+        json!({ "metadata": { "uid": uid, "generation": generation, "resourceVersion": uid.len() + 7 } })
+    }
+
+    #[test]
+    fn the_same_stores_are_remembered_and_others_are_not() {
+        let key =
+            ((crate::manifest::external_secret::StoreRef::default(), "shop".to_owned()), "app".to_owned());
+        let mut memory = Memory::default();
+        memory.keep_for(&[&store("a", 1)]);
+        memory.seen.insert(key, 3);
+        memory.keep_for(&[&store("a", 1)]);
+        assert_eq!(memory.seen.len(), 1);
+        for others in [vec![store("a", 2)], vec![store("b", 2)], vec![store("b", 2), store("a", 2)], vec![]] {
+            memory.keep_for(&others.iter().collect::<Vec<_>>());
+            assert!(memory.seen.is_empty(), "{others:?}");
         }
     }
 }

@@ -98,6 +98,11 @@ fn objects_are_rotated_and_told_so_and_a_restored_journal_shows() {
 
     // Everything else that reads manifests reads objects too.
     let kubeconfig = kube.kubeconfig();
+    // A Secret that a rotation wrote is one whose own sync is still to come.
+    let lines = shop.workshop.run_with(&kubeconfig, &["status", "--cluster"]);
+    assert!(lines.code == 1 && lines.out.contains("NEVER SYNCED"), "{lines:?}");
+    let synced = shop.workshop.run_with(&kubeconfig, &["sync", "--cluster", "--target", "cluster"]);
+    assert_eq!(synced.code, 0, "{synced:?}");
     let lines = shop.workshop.run_with(&kubeconfig, &["status", "--cluster"]);
     assert!(lines.code == 0 && lines.out.contains("shop/orders"), "{lines:?}");
     let plan = shop.workshop.run_with(&kubeconfig, &["plan", "--cluster", "--now"]);

@@ -157,10 +157,13 @@ fn a_clock_that_is_moved_by_an_hour_moves_neither_lead_nor_secrets() {
     let second = start_with_clock(&workshop, kube, &namespace, &library, &clocks[1]);
     let leader = holder()["holderIdentity"].clone();
     assert!(leader.as_str().is_some_and(|leader| !leader.is_empty()));
-    let reads = || {
+    let asked = |path: &str| {
         let log = bao.audit();
-        log.iter().filter(|e| e["type"] == "request" && e["request"]["path"] == "secret/data/app/a").count()
+        log.iter().filter(|e| e["type"] == "request" && e["request"]["path"] == path).count()
     };
+    let reads = || asked("secret/data/app/a");
+    // The first look compares the store's clock with ours; every later one compares versions.
+    wait_until("it is followed", || asked("secret/metadata/app/a") > 0);
     let uid = secret(kube, &namespace, "a").expect("a Secret")["metadata"]["uid"].clone();
     for (number, shift) in ["+1h", "-1h", "+0"].into_iter().enumerate() {
         let before = reads();
